@@ -1,0 +1,124 @@
+# tritstack: `make` builds ./tritstack, `make chat` talks to the small model, `make test` tests all.
+#
+#   make [config=release|debug|sanitize|coverage]   ./tritstack (release) or build/<config>/tritstack
+#   make deps      install what the build needs and lacks (apt-get or brew)
+#   make chat      build, then chat with cmd/demo/*.trit
+#   make test      lint and the whole suite;  make test-all: the suite under sanitizers too
+#   make test-<room>   one room: kernels model_format convert text runtime cmd
+#   make lint | format | install PREFIX=/usr/local DESTDIR= | clean
+#
+# Sources are found by wildcard: adding a file needs no change here. No file needs flags of its own:
+# code for one instruction set sits in target regions (kernels/target.h).
+
+config ?= release
+BUILD ?= build/$(config)
+PREFIX ?= /usr/local
+CXX ?= c++
+
+CXXFLAGS_release := -O2 -DNDEBUG
+CXXFLAGS_debug := -O0 -g
+CXXFLAGS_sanitize := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CXXFLAGS_coverage := -O0 -g --coverage
+# Contraction off: the same bits on every CPU (see kernels/README.md).
+FLAGS := -std=c++17 -I. -Wall -Wextra -Wshadow -fvisibility=hidden -ffp-contract=off -pthread \
+         $(CXXFLAGS_$(config)) $(CXXFLAGS)
+LINK := $(CXX) $(FLAGS) $(LDFLAGS)
+
+sources = $(sort $(wildcard $(addsuffix /*.cc,$(1))))
+objects = $(patsubst %.cc,$(BUILD)/%.o,$(call sources,$(1)))
+ROOMS := kernels model_format convert runtime
+SRC_kernels := kernels
+SRC_model_format := model_format
+SRC_convert := model_format/convert
+SRC_runtime := runtime runtime/text
+LIB_ROOMS := $(foreach room,$(ROOMS),$(BUILD)/lib$(room).a)
+TEST_ROOMS := kernels model_format convert text runtime cmd
+# What each room's tests link: the rooms below it only, so a room stays testable alone.
+LINK_kernels := kernels
+LINK_model_format := model_format kernels
+LINK_convert := convert model_format kernels
+LINK_text := runtime convert model_format kernels
+LINK_runtime := runtime convert model_format kernels
+LINK_cmd := runtime convert model_format kernels
+
+ifeq ($(config),release)
+COMMAND := tritstack
+else
+COMMAND := $(BUILD)/tritstack
+endif
+
+.PHONY: all chat test test-all lint format deps install clean lib bench $(TEST_ROOMS:%=test-%)
+.SECONDARY:
+all: $(COMMAND)
+lib: $(BUILD)/libtritstack.a
+
+$(COMMAND): $(call objects,cmd cmd/common) $(BUILD)/libruntime.a $(BUILD)/libconvert.a \
+            $(BUILD)/libmodel_format.a $(BUILD)/libkernels.a
+	$(LINK) -o $@ $^
+
+$(BUILD)/libtritstack.a: $(call objects,kernels model_format runtime runtime/text)
+	rm -f $@ && $(AR) rcs $@ $^
+define room_library
+$(BUILD)/lib$(1).a: $(call objects,$(SRC_$(1)))
+	rm -f $$@ && $(AR) rcs $$@ $$^
+endef
+$(foreach room,$(ROOMS),$(eval $(call room_library,$(room))))
+$(BUILD)/libsupport.a: $(filter-out %/main.o,$(call objects,tests/support))
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/%.o: %.cc | deps
+	@mkdir -p $(@D)
+	$(CXX) $(FLAGS) -MMD -MP -c -o $@ $<
+# The kernels are the program's inner loops; the rest gains nothing from -O3.
+ifeq ($(config),release)
+$(BUILD)/kernels/%.o: FLAGS += -O3
+endif
+
+define room_test
+$(BUILD)/test_$(1): $(call objects,tests/$(1)) $(BUILD)/tests/support/main.o \
+                    $(BUILD)/libsupport.a $(LINK_$(1):%=$(BUILD)/lib%.a)
+	$$(LINK) -o $$@ $$^
+test-$(1): $(BUILD)/test_$(1) $(if $(filter cmd,$(1)),$(COMMAND))
+	TRITSTACK=./$(COMMAND) $(BUILD)/test_$(1)
+endef
+$(foreach room,$(TEST_ROOMS),$(eval $(call room_test,$(room))))
+
+chat: $(COMMAND)
+	@./$(COMMAND) chat -m $(firstword $(wildcard cmd/demo/*.trit))
+
+test: lint $(TEST_ROOMS:%=$(BUILD)/test_%) $(COMMAND) $(BUILD)/hello $(BUILD)/libtritstack.so
+	@TRITSTACK=./$(COMMAND) BUILD=$(BUILD) tests/tools/run_tests.sh $(TEST_ROOMS)
+
+test-all: test
+	$(MAKE) config=sanitize suite
+.PHONY: suite
+suite: $(TEST_ROOMS:%=$(BUILD)/test_%) $(COMMAND)
+	@TRITSTACK=./$(COMMAND) BUILD=$(BUILD) tests/tools/run_tests.sh $(TEST_ROOMS)
+
+# The smallest embedding, compiled as C99 against the public header and the library alone.
+$(BUILD)/hello: cmd/hello.c $(BUILD)/libtritstack.a
+	$(CC) -std=c99 -Wall -Wextra -pedantic -Iruntime/include -c -o $(BUILD)/hello.o $<
+	$(LINK) -o $@ $(BUILD)/hello.o $(BUILD)/libtritstack.a
+# Exports trit_* only (runtime/exports.map); lint checks it.
+$(BUILD)/libtritstack.so: $(call sources,kernels model_format runtime runtime/text) runtime/exports.map
+	$(LINK) -fPIC -shared -DTRIT_BUILD_SHARED -Wl,--version-script=runtime/exports.map -o $@ \
+	    $(filter %.cc,$^)
+
+lint: deps
+	@tests/lint/lint.sh
+format:
+	@clang-format -i $$(git ls-files '*.cc' '*.h' '*.inl' '*.c')
+
+deps:
+	@tests/tools/deps.sh $(CXX)
+
+install: all lib
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include
+	install -m 755 $(COMMAND) $(DESTDIR)$(PREFIX)/bin/tritstack
+	install -m 644 $(BUILD)/libtritstack.a $(DESTDIR)$(PREFIX)/lib
+	install -m 644 runtime/include/tritstack.h $(DESTDIR)$(PREFIX)/include
+
+clean:
+	rm -rf build tritstack
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,119 @@
+// The kernel table: every computation whose speed depends on the CPU, as pure functions over raw
+// pointers and ranges. No threads, no allocation, no I/O, no C++ library: rooms above decide who
+// computes which range. Scalar fills every entry, better instruction sets paint over what they
+// improve (dispatch.cc), and every level gives the same bits as scalar: integer sums are exact,
+// float sums run over 16 fixed lanes in a fixed order, contraction is off.
+//
+// Contracts common to all entries: input and output ranges do not overlap unless said; a kernel
+// writes only the elements named in its range; results for one row or token depend neither on how
+// ranges are cut nor on how many tokens are passed at once (so threads and prefill chunks cannot
+// change bits); non-finite input gives the same defined bits everywhere and never traps.
+#ifndef TRITSTACK_KERNELS_KERNELS_H_
+#define TRITSTACK_KERNELS_KERNELS_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/trit_plane.h"
+
+namespace trit {
+
+// Int8 inputs of n_tokens tokens for one (cols, group) cut: the same cut as the planes.
+// Codes of a token: row_vectors(cols, group) * 20 bytes in vector order, padding columns 0.
+struct QuantizedActivations {
+  int8_t* codes;       // token t at codes + t * code_stride
+  float* scales;       // [token][group]: value = code * scale
+  int32_t* sums;       // [token][group]: sum of the codes of the group
+  size_t code_stride;  // >= row_vectors * 20, a multiple of 64
+  uint32_t groups;     // group_count(cols, group)
+};
+
+enum class CacheType : uint8_t { kF16 = 0, kF32 = 1 };
+
+// One attention head's view of the cache. Keys and values are [position][head_dim], contiguous.
+struct HeadCache {
+  const void* keys;
+  const void* values;
+  CacheType key_type, value_type;
+};
+
+struct KernelTable {
+  const char* isa;  // the level that painted last: "scalar", "avx2", "avx512vbmi", ...
+
+  // int8 inputs of one token: for each group, amax = max |x|, at least min_amax; scale = amax /
+  // 127; code = round half to even of x * (127 / amax), clamped to [-127, 127]. amax 0 gives codes
+  // and scale 0. NaN counts as 0 for amax and gives code 0. x: [cols]. Writes codes (row_vectors *
+  // 20), scales and sums ([groups]).
+  void (*quantize_activations)(const float* x, uint32_t cols, uint32_t group, float min_amax,
+                               int8_t* codes, float* scales, int32_t* sums);
+
+  // y = W x for one token, rows of tiles [tile_begin, tile_end), rows past w->rows not written.
+  // Per row, groups in order, acc (f32) starts at 0:
+  //   tied:   n = sum_p 3^(planes-1-p) * (digits_p . codes)   acc += f32(n) * (s * prefix_factor *
+  //   sx) free:   per plane p in order                             acc += f32(digits_p . codes) *
+  //   (a_p * sx) native: one group, n = digits . codes                    acc  = f32(n) * (a * sx)
+  // f32(n) rounds to nearest even; products in parentheses are formed first, left to right.
+  // y: [rows], indexed by absolute row.
+  void (*trit_gemv)(const TritView* w, const QuantizedActivations* x, uint32_t tile_begin,
+                    uint32_t tile_end, float* y);
+
+  // The same for n_tokens tokens at once: y[t * y_stride + row], bit-identical to trit_gemv per
+  // token. scratch: gemm_scratch_bytes(w) bytes, aligned to 64, one per calling thread.
+  void (*trit_gemm)(const TritView* w, const QuantizedActivations* x, uint32_t n_tokens,
+                    uint32_t tile_begin, uint32_t tile_end, float* y, size_t y_stride,
+                    void* scratch);
+
+  // Dense rows [row_begin, row_end) of a row-major matrix (f32 or bf16) times n_tokens f32 inputs:
+  // y[t * y_stride + row] = dot(w row, x + t * x_stride). See the fixed order at `dot`.
+  void (*dense_gemm)(const void* w, Encoding type, uint32_t cols, const float* x, size_t x_stride,
+                     uint32_t n_tokens, uint32_t row_begin, uint32_t row_end, float* y,
+                     size_t y_stride);
+
+  // Fixed-order dot: lane l of 16 sums a[i] * b[i] for i = l, l + 16, ...; the lanes are then added
+  // as a tree: l += l + 8, l + 4, l + 2, l + 1.
+  float (*dot)(const float* a, const float* b, uint32_t n);
+
+  // out = x / sqrt(mean(x^2) + eps) * weight. The sum of squares as `dot`. out may be x.
+  void (*rmsnorm)(const float* x, const float* weight, uint32_t n, float eps, float* out);
+
+  // Half-split rotation in place: (x[i], x[i + half]) for i < half, with cos[i], sin[i].
+  void (*rope)(float* x, const float* cos, const float* sin, uint32_t half);
+
+  void (*add)(float* x, const float* y, uint32_t n);     // x += y
+  void (*multiply)(float* x, float factor, uint32_t n);  // x *= factor
+
+  // gate = act(gate) * up, act = x / (1 + exp(-x)) or max(x, 0)^2.
+  void (*silu_mul)(float* gate, const float* up, uint32_t n);
+  void (*relu2_mul)(float* gate, const float* up, uint32_t n);
+
+  // In place; returns nothing. max, exp(x - max), sum over 16 fixed lanes and the tree of `dot`,
+  // then each times 1 / sum. -inf gives 0. n >= 1.
+  void (*softmax)(float* x, uint32_t n);
+
+  // One query head over positions [0, n_positions): out[head_dim] = softmax(q . k * scale) v, the
+  // weighted sum taken in position order. scores: scratch of n_positions floats.
+  void (*attention)(const float* query, const HeadCache* cache, uint32_t head_dim,
+                    uint32_t n_positions, float scale, float* scores, float* out);
+
+  void (*f32_to_f16)(const float* x, uint32_t n, uint16_t* out);  // nearest even; overflow to inf
+  void (*f16_to_f32)(const uint16_t* x, uint32_t n, float* out);
+};
+
+// Scratch that trit_gemm needs for this matrix, per thread (the same for every level).
+size_t gemm_scratch_bytes(const TritView* w);
+
+// The levels this build and this CPU (and its operating system) can run, slowest first; the names
+// are those of TRIT_ISA: scalar avx2 avxvnni avx512 avx512vnni avx512vbmi neon dotprod i8mm.
+// `count` receives how many. The array and its strings are static.
+const char* const* available_isas(uint32_t* count);
+
+// The table of one level, NULL when `isa` is not among available_isas(). Thread-safe.
+const KernelTable* kernels_for(const char* isa);
+
+// The best level, or the one TRIT_ISA names; NULL when TRIT_ISA names one that is not available.
+// Chosen at the first call, then fixed. Thread-safe.
+const KernelTable* default_kernels();
+
+}  // namespace trit
+
+#endif  // TRITSTACK_KERNELS_KERNELS_H_

@@ -1,0 +1,68 @@
+// Writes a .trit file: streaming (blocks arrive piecewise, in any order, from any thread),
+// deterministic (same calls, same bytes) and atomic (the output appears whole or not at all).
+// Base blocks go to their final place; residual blocks go to an unlinked spill file in the output's
+// folder and are copied in stored order by finish(). Nothing larger than a piece is held in memory.
+#ifndef TRITSTACK_MODEL_FORMAT_WRITER_H_
+#define TRITSTACK_MODEL_FORMAT_WRITER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model_format/model_config.h"
+#include "model_format/span.h"
+#include "model_format/status.h"
+
+namespace trit {
+
+struct VectorData {
+  VectorRole role;
+  uint32_t layer;
+  std::vector<float> values;
+};
+
+// Everything of a file but the blocks. MatrixInfo::errors may be filled until finish().
+struct FileDescription {
+  ModelConfig config;
+  GenerationDefaults generation;
+  std::vector<MatrixInfo> matrices;  // embedding, [head], then layer by layer q k v o gate up down
+  std::vector<VectorData> vectors;
+  std::vector<uint8_t> tokenizer;  // the tokenizer section, empty if there is none
+  std::string chat_template;
+  std::string quantizer_options;  // canonical text; goes into the file id, shown by inspect
+};
+
+class ModelWriter {
+ public:
+  // Creates the temporary output. kUsage when `path` exists and not `force`; kIo.
+  static Result<std::unique_ptr<ModelWriter>> create(const std::string& path,
+                                                     FileDescription description, bool force);
+  // Without finish() everything written is removed.
+  ~ModelWriter();
+
+  // Bytes of block (matrix, plane), at `offset` inside the block. Thread-safe for disjoint ranges.
+  Status write(uint32_t matrix, uint32_t plane, uint64_t offset, Span<const uint8_t> bytes);
+
+  // The squared relative errors per plane count of one matrix (`planes` values).
+  void set_errors(uint32_t matrix, const float* errors);
+
+  // residual_order: (matrix, plane) pairs, every residual block once, plane p after p - 1; gains in
+  // the same order. Copies the residual blocks, hashes all blocks, writes the head, fsync, renames.
+  struct Residual {
+    uint32_t matrix, plane;
+    float gain;
+  };
+  Status finish(const std::vector<Residual>& residual_order);
+
+  uint64_t file_bytes() const;
+
+ private:
+  struct State;
+  explicit ModelWriter(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace trit
+
+#endif  // TRITSTACK_MODEL_FORMAT_WRITER_H_

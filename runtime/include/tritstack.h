@@ -1,0 +1,255 @@
+/* tritstack: run a language model from one .trit file on the CPU. The public C99 API.
+ *
+ * Conventions
+ *  1. Functions that can fail return a trit_status: TRIT_OK is 0; trit_last_error() then holds one
+ *     sentence, per thread, until this thread's next failing call.
+ *  2. Option structs begin with struct_size: fill them with the matching *_init() function, then
+ *     change what you want. NULL options mean the defaults.
+ *  3. A model is immutable and may be shared by sessions of many threads. A session is used by one
+ *     thread at a time; trit_session_cancel() may come from any thread. A model may be closed while
+ *     sessions of it live: they keep it. Closing NULL does nothing.
+ *  4. Text is UTF-8 with an explicit length; token ids are int32_t in [0, vocab).
+ *  5. Buffers belong to the caller unless said; functions that fill one take its capacity and
+ * report the size needed, so a first call with capacity 0 asks for it.
+ *  6. After trit_session_open() returned, nothing allocates per token.
+ *  7. The same file, planes, tokens and seed give the same bits on every CPU and thread count.
+ */
+#ifndef TRITSTACK_H_
+#define TRITSTACK_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(TRIT_BUILD_SHARED) && defined(__GNUC__)
+#define TRIT_API __attribute__((visibility("default")))
+#else
+#define TRIT_API
+#endif
+
+#define TRIT_VERSION_MAJOR 0
+#define TRIT_VERSION_MINOR 1
+#define TRIT_VERSION_PATCH 0
+
+/* The numbers are frozen; they are also the exit codes of the command line. */
+typedef enum trit_status {
+  TRIT_OK = 0,
+  TRIT_INTERNAL = 1,    /* a bug of ours */
+  TRIT_USAGE = 2,       /* an argument is wrong; nothing changed */
+  TRIT_MALFORMED = 3,   /* the file is damaged */
+  TRIT_UNSUPPORTED = 4, /* the file is valid, but not for this build */
+  TRIT_IO = 5,          /* the operating system refused */
+  TRIT_MEMORY = 6,      /* out of memory or budget */
+  TRIT_LIMIT = 7,       /* the context is full; the session is still usable */
+  TRIT_CANCELLED = 130  /* trit_session_cancel(); the cache holds whole tokens only */
+} trit_status;
+
+typedef struct trit_model trit_model;
+typedef struct trit_session trit_session;
+
+/* "0.1.0", and the kernel level in use ("avx512vbmi"; chosen at the first call, TRIT_ISA forces
+ * one; NULL with trit_last_error() set when TRIT_ISA names a level that is not available). Static.
+ */
+TRIT_API const char* trit_version(void);
+TRIT_API const char* trit_kernel_level(void);
+/* Why this thread's last failing call failed; "" before any. Valid until the next failing call. */
+TRIT_API const char* trit_last_error(void);
+
+/* ---- model ------------------------------------------------------------------------------------
+ */
+
+typedef struct trit_model_options {
+  uint32_t struct_size;
+  uint32_t planes;      /* planes of each layer matrix; 0: all stored. Below the base: TRIT_USAGE */
+  uint32_t head_planes; /* planes of embedding and head; 0: all stored */
+  uint32_t io_read;     /* 0: map the file; 1: read it into owned memory */
+  uint32_t verify;      /* 0: head and structure; 1: every block hash too */
+} trit_model_options;
+TRIT_API void trit_model_options_init(trit_model_options* options);
+
+/* Opens `path`. On TRIT_OK *model is to be closed with trit_model_close(); else it is NULL. */
+TRIT_API trit_status trit_model_open(const char* path, const trit_model_options* options,
+                                     trit_model** model);
+TRIT_API void trit_model_close(trit_model* model);
+
+typedef struct trit_model_info {
+  uint32_t struct_size;
+  const char* name; /* strings live as long as the model */
+  const char* architecture;
+  uint32_t n_layers, hidden, n_heads, n_kv_heads, head_dim, ffn, vocab;
+  uint32_t max_context; /* positions the model was made for */
+  uint32_t planes;      /* the most planes in use of any layer matrix; 0: dense */
+  uint32_t head_planes;
+  uint32_t dense;     /* 1: made with quantize --dense */
+  uint32_t dense_f32; /* 1: --dense f32, the reference: its default cache is f32 */
+  uint32_t has_tokenizer;
+  uint32_t blocks_stored;  /* blocks in the file as it was written, and those that are here: */
+  uint32_t blocks_present; /*   fewer in a file cut short (an interrupted download) */
+  uint32_t blocks_in_use;
+  uint64_t file_bytes;
+  uint64_t weight_bytes;   /* of the planes in use: what one token reads */
+  uint64_t parameters;     /* weights of all matrices */
+  const char* chat_family; /* "qwen3", ... "plain" */
+} trit_model_info;
+/* Fills *info; set info->struct_size = sizeof *info first. */
+TRIT_API trit_status trit_model_get_info(const trit_model* model, trit_model_info* info);
+
+/* ---- text -------------------------------------------------------------------------------------
+ */
+
+enum {
+  TRIT_ADD_BOS = 1,      /* put the BOS token first, if the model has one */
+  TRIT_PARSE_SPECIAL = 2 /* "<|im_end|>" in the text becomes its token instead of plain text */
+};
+
+/* text[bytes] to ids[capacity]; *needed is the number of ids in all cases. Invalid UTF-8 becomes
+ * U+FFFD. TRIT_USAGE when capacity is too small, TRIT_UNSUPPORTED without a tokenizer. */
+TRIT_API trit_status trit_tokenize(const trit_model* model, const char* text, size_t bytes,
+                                   unsigned flags, int32_t* ids, size_t capacity, size_t* needed);
+
+/* ids[count] to text[capacity] (no terminating NUL); *needed in bytes. With TRIT_PARSE_SPECIAL in
+ * flags special tokens are written as their text, else left out. */
+TRIT_API trit_status trit_detokenize(const trit_model* model, const int32_t* ids, size_t count,
+                                     unsigned flags, char* text, size_t capacity, size_t* needed);
+
+/* 1 when this token ends an answer, 0 when not or out of range. */
+TRIT_API int trit_is_end_token(const trit_model* model, int32_t id);
+
+typedef struct trit_message {
+  const char* role;    /* "system", "user" or "assistant" */
+  const char* content; /* UTF-8, NUL-terminated */
+} trit_message;
+
+typedef enum trit_reasoning {
+  TRIT_REASONING_AUTO,
+  TRIT_REASONING_ON,
+  TRIT_REASONING_OFF
+} trit_reasoning;
+
+typedef struct trit_chat_options {
+  uint32_t struct_size;
+  trit_reasoning reasoning; /* Qwen3: OFF prefills the empty think block */
+  const char* date;         /* Llama 3: "26 Jul 2024" (NULL: that one) */
+} trit_chat_options;
+TRIT_API void trit_chat_options_init(trit_chat_options* options);
+
+/* The conversation in the model's own chat format, ready for the assistant's answer, as text and as
+ * ids. Only the template's own text can become special tokens: "<|im_end|>" in a message stays
+ * plain text in the ids. TRIT_USAGE when the roles do not fit the template. */
+TRIT_API trit_status trit_format_chat(const trit_model* model, const trit_message* messages,
+                                      size_t count, const trit_chat_options* options, char* text,
+                                      size_t capacity, size_t* needed);
+TRIT_API trit_status trit_tokenize_chat(const trit_model* model, const trit_message* messages,
+                                        size_t count, const trit_chat_options* options,
+                                        int32_t* ids, size_t capacity, size_t* needed);
+
+/* ---- session ----------------------------------------------------------------------------------
+ */
+
+typedef enum trit_cache_type { TRIT_CACHE_DEFAULT, TRIT_CACHE_F16, TRIT_CACHE_F32 } trit_cache_type;
+
+typedef struct trit_session_options {
+  uint32_t struct_size;
+  uint32_t context; /* positions of the cache; 0: min(model, 4096) */
+  uint32_t threads; /* 0: the cores this process may use */
+  uint32_t chunk;   /* most tokens per forward pass in prefill; 0: 64. Never changes bits */
+  trit_cache_type cache_k, cache_v; /* default f16; f32 for a --dense f32 file */
+} trit_session_options;
+TRIT_API void trit_session_options_init(trit_session_options* options);
+
+TRIT_API trit_status trit_session_open(trit_model* model, const trit_session_options* options,
+                                       trit_session** session);
+TRIT_API void trit_session_close(trit_session* session);
+TRIT_API uint32_t trit_session_context(const trit_session* session);  /* positions of the cache */
+TRIT_API uint32_t trit_session_position(const trit_session* session); /* tokens in the cache */
+TRIT_API uint32_t trit_session_threads(const trit_session* session);
+
+/* Appends ids[count] to the cache. all_logits: NULL, or [count][vocab] to receive the logits after
+ * each token. Afterwards trit_session_logits() are those after the last. TRIT_LIMIT when they do
+ * not fit (nothing appended), TRIT_USAGE for an id out of range, TRIT_CANCELLED: the tokens of
+ * finished chunks are in the cache. */
+TRIT_API trit_status trit_session_prefill(trit_session* session, const int32_t* ids, size_t count,
+                                          float* all_logits);
+/* Appends one token. */
+TRIT_API trit_status trit_session_decode(trit_session* session, int32_t id);
+/* Makes the cache hold exactly ids[count], keeping what it already shares with them from the front,
+ * and computes the logits after the last. count >= 1. Errors as prefill. */
+TRIT_API trit_status trit_session_prompt(trit_session* session, const int32_t* ids, size_t count);
+/* Forgets all but the first `count` tokens. The logits are undefined until the next append. */
+TRIT_API trit_status trit_session_rewind(trit_session* session, size_t count);
+/* [vocab] after the last appended token; owned by the session, valid until its next call. */
+TRIT_API const float* trit_session_logits(const trit_session* session);
+/* Stops the running prefill, decode or generate of this session soon, with TRIT_CANCELLED; without
+ * one running, nothing. Any thread, also a signal handler. */
+TRIT_API void trit_session_cancel(trit_session* session);
+
+/* ---- sampling ---------------------------------------------------------------------------------
+ */
+
+typedef struct trit_sampling {
+  uint32_t struct_size;
+  float temperature;       /* 0: greedy, ties to the lowest id */
+  int32_t top_k;           /* 0: off */
+  float top_p;             /* 1: off */
+  float min_p;             /* 0: off */
+  float repeat_penalty;    /* 1: off; over the last repeat_last_n tokens */
+  int32_t repeat_last_n;   /* 0: off, -1: the whole context */
+  float presence_penalty;  /* 0: off */
+  float frequency_penalty; /* 0: off */
+  uint64_t seed;
+} trit_sampling;
+/* Defaults, overlaid with the model's own generation_config where it has one. seed is 0. */
+TRIT_API void trit_sampling_init(const trit_model* model, trit_sampling* sampling);
+
+/* Sets how trit_session_sample() chooses and restarts its generator from the seed. Order:
+ * penalties, top-k, top-p, min-p, temperature. TRIT_USAGE for NaN or values out of range. */
+TRIT_API trit_status trit_session_set_sampling(trit_session* session,
+                                               const trit_sampling* sampling);
+/* Chooses a token from the current logits; ids past the tokenizer's are never chosen. */
+TRIT_API trit_status trit_session_sample(trit_session* session, int32_t* id);
+
+typedef enum trit_stop {
+  TRIT_STOP_END,      /* the model ended its answer */
+  TRIT_STOP_TEXT,     /* a stop text came (it is not part of the output) */
+  TRIT_STOP_COUNT,    /* max_tokens */
+  TRIT_STOP_CONTEXT,  /* the cache is full */
+  TRIT_STOP_CALLBACK, /* the callback returned non-zero */
+  TRIT_STOP_CANCELLED /* trit_session_cancel() */
+} trit_stop;
+
+/* text[bytes] is the next piece of the answer, always whole UTF-8 characters; may be empty for a
+ * token that completes none. Return non-zero to stop. */
+typedef int (*trit_on_text)(const char* text, size_t bytes, int32_t id, void* user);
+
+typedef struct trit_generate_options {
+  uint32_t struct_size;
+  int32_t max_tokens;       /* -1: until the end or the context is full */
+  const char* const* stops; /* stop texts */
+  size_t stop_count;
+  uint32_t ignore_end; /* 1: go on past end tokens */
+  uint32_t special;    /* 1: special tokens appear in the text */
+} trit_generate_options;
+TRIT_API void trit_generate_options_init(trit_generate_options* options);
+
+typedef struct trit_generate_result {
+  uint32_t struct_size;
+  trit_stop stop;
+  uint64_t tokens; /* sampled, the end token not counted */
+} trit_generate_result;
+
+/* Samples and decodes from the current logits until something stops it. The text of the answer is
+ * in the cache afterwards, the end token is not. TRIT_OK for every trit_stop but cancelled, which
+ * is TRIT_CANCELLED. `result` may be NULL. Without a tokenizer the text is always empty. */
+TRIT_API trit_status trit_session_generate(trit_session* session,
+                                           const trit_generate_options* options,
+                                           trit_on_text on_text, void* user,
+                                           trit_generate_result* result);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TRITSTACK_H_ */
