@@ -20,7 +20,7 @@ CXXFLAGS_debug := -O0 -g
 CXXFLAGS_sanitize := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CXXFLAGS_coverage := -O0 -g --coverage
 # Contraction off: the same bits on every CPU (see kernels/README.md).
-FLAGS := -std=c++17 -I. -Wall -Wextra -Wshadow -fvisibility=hidden -ffp-contract=off -pthread \
+FLAGS := -std=c++17 -I. -Wall -Wextra -Wshadow -fvisibility=hidden -fPIC -ffp-contract=off -pthread \
          $(CXXFLAGS_$(config)) $(CXXFLAGS)
 LINK := $(CXX) $(FLAGS) $(LDFLAGS)
 
@@ -86,7 +86,7 @@ $(foreach room,$(TEST_ROOMS),$(eval $(call room_test,$(room))))
 chat: $(COMMAND)
 	@./$(COMMAND) chat -m $(firstword $(wildcard cmd/demo/*.trit))
 
-test: lint $(TEST_ROOMS:%=$(BUILD)/test_%) $(COMMAND) $(BUILD)/hello $(BUILD)/libtritstack.so
+test: lint $(TEST_ROOMS:%=$(BUILD)/test_%) $(COMMAND) $(BUILD)/hello
 	@TRITSTACK=./$(COMMAND) BUILD=$(BUILD) tests/tools/run_tests.sh $(TEST_ROOMS)
 
 test-all: test
@@ -100,12 +100,11 @@ $(BUILD)/hello: cmd/hello.c $(BUILD)/libtritstack.a
 	$(CC) -std=c99 -Wall -Wextra -pedantic -Iruntime/include -c -o $(BUILD)/hello.o $<
 	$(LINK) -o $@ $(BUILD)/hello.o $(BUILD)/libtritstack.a
 # Exports trit_* only (runtime/exports.map); lint checks it.
-$(BUILD)/libtritstack.so: $(call sources,kernels model_format runtime runtime/text) runtime/exports.map
-	$(LINK) -fPIC -shared -DTRIT_BUILD_SHARED -Wl,--version-script=runtime/exports.map -o $@ \
-	    $(filter %.cc,$^)
+$(BUILD)/libtritstack.so: $(call objects,kernels model_format runtime runtime/text) runtime/exports.map
+	$(LINK) -shared -Wl,--version-script=runtime/exports.map -o $@ $(filter %.o,$^)
 
-lint: deps
-	@tests/lint/lint.sh
+lint: $(BUILD)/libkernels.a $(BUILD)/libtritstack.so
+	@BUILD=$(BUILD) CXX="$(CXX)" CC="$(CC)" tests/lint/lint.sh
 format:
 	@clang-format -i $$(git ls-files '*.cc' '*.h' '*.inl' '*.c')
 

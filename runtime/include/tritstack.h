@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-#if defined(TRIT_BUILD_SHARED) && defined(__GNUC__)
+#if defined(__GNUC__)
 #define TRIT_API __attribute__((visibility("default")))
 #else
 #define TRIT_API
