@@ -75,7 +75,7 @@ $(BUILD)/kernels/%.o: FLAGS += -O3
 endif
 
 define room_test
-$(BUILD)/test_$(1): $(call objects,tests/$(1)) $(BUILD)/tests/support/main.o \
+$(BUILD)/test_$(1): $(call objects,tests/$(1) $(if $(filter cmd,$(1)),cmd/common)) $(BUILD)/tests/support/main.o \
                     $(BUILD)/libsupport.a $(LINK_$(1):%=$(BUILD)/lib%.a)
 	$$(LINK) -o $$@ $$^
 test-$(1): $(BUILD)/test_$(1) $(if $(filter cmd,$(1)),$(COMMAND))
