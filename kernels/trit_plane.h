@@ -13,6 +13,8 @@
 // ceil(columns / 20) vectors. Order of a plane: tile by tile, in a tile group by group, in a group
 // vector by vector. Padding (rows past `rows`, columns past the group) is digit 0, so a byte that
 // is all padding is 121. Scales: tile by tile, group by group, 16 values (one per row of the tile).
+//
+// A malformed byte (>= 243) reads everywhere as u4 = 3: the digit 2, which no valid plane holds.
 #ifndef TRITSTACK_KERNELS_TRIT_PLANE_H_
 #define TRITSTACK_KERNELS_TRIT_PLANE_H_
 
@@ -93,8 +95,8 @@ struct TritView {
 void pack_tile(const int8_t* trits, size_t stride, uint32_t rows, uint32_t cols, uint32_t group,
                uint8_t* out);
 
-// Reference unpack, the inverse for one row r (0..15) of a tile: `cols` digits in {-1, 0, 1}.
-// A malformed byte (>= 243) gives digits of byte mod 243; it never reads or writes out of bounds.
+// Reference unpack, the inverse for one row r (0..15) of a tile: `cols` digits in {-1, 0, 1} (2
+// from a malformed byte).
 void unpack_row(const uint8_t* tile, uint32_t r, uint32_t cols, uint32_t group, int8_t* trits);
 
 // Values of row `row` of the matrix (an embedding lookup): out[cols]. Each value is the exact
