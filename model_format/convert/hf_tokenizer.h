@@ -22,6 +22,11 @@ Result<std::vector<uint8_t>> convert_tokenizer(std::string_view json, std::strin
 // tokenizer_config.json; kNoToken when there is none.
 int32_t find_token(const std::vector<uint8_t>& tokenizer_section, std::string_view text);
 
+// The id of the token that the tokenizer itself puts first (ModelConfig::bos), from
+// tokenizer.json's post_processor; kNoToken when it puts none. What tokenizer_config.json says
+// about BOS is not asked: tokenizer.json is the source of truth.
+int32_t section_bos(const std::vector<uint8_t>& tokenizer_section);
+
 // kPlain when the text is not one of the known templates.
 ChatFamily detect_chat_family(std::string_view template_text);
 
