@@ -1,0 +1,90 @@
+// Which level runs: one ordered list of instruction sets. A table is built by painting every level
+// that this CPU supports, from scalar up, so an entry that a level does not improve keeps the best
+// one below it and no entry is ever null.
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cpu_features.h"
+#include "kernels/kernels.h"
+#include "kernels/plane_walk.h"
+#include "kernels/target.h"
+
+namespace trit {
+
+struct Level {
+  const char* isa;
+  bool (*supported)(const CpuFeatures& f);
+  void (*install)(KernelTable* table);
+};
+
+static bool always(const CpuFeatures&) {
+  return true;
+}
+
+// Slowest first; a level follows those it paints over.
+static const Level kLevels[] = {
+    {"scalar", always, install_scalar},
+};
+constexpr uint32_t kLevelCount = sizeof(kLevels) / sizeof(kLevels[0]);
+
+static KernelTable tables[kLevelCount];  // [0, available)
+static const char* names[kLevelCount];
+static uint32_t available;
+static const KernelTable* chosen;
+
+static const KernelTable* find(const char* isa) {
+  for (uint32_t i = 0; i < available; ++i)
+    if (!strcmp(names[i], isa)) return &tables[i];
+  return nullptr;
+}
+
+static void build_tables() {
+  const CpuFeatures features = cpu_features();
+  KernelTable table = {};
+  for (const Level& level : kLevels) {
+    if (!level.supported(features)) continue;
+    level.install(&table);
+    table.isa = names[available] = level.isa;
+    tables[available++] = table;
+  }
+  const char* wanted = getenv("TRIT_ISA");
+  chosen = wanted && *wanted ? find(wanted) : &tables[available - 1];
+}
+
+// The first caller builds, others wait for it; a static local would bring in the C++ library.
+static void ensure_built() {
+  enum : int { kNew, kBuilding, kBuilt };
+  static int state = kNew;
+  if (__atomic_load_n(&state, __ATOMIC_ACQUIRE) == kBuilt) return;
+  int expected = kNew;
+  if (__atomic_compare_exchange_n(&state, &expected, kBuilding, false, __ATOMIC_ACQUIRE,
+                                  __ATOMIC_ACQUIRE)) {
+    build_tables();
+    __atomic_store_n(&state, kBuilt, __ATOMIC_RELEASE);
+  }
+  while (__atomic_load_n(&state, __ATOMIC_ACQUIRE) != kBuilt) {
+  }
+}
+
+const char* const* available_isas(uint32_t* count) {
+  ensure_built();
+  *count = available;
+  return names;
+}
+
+const KernelTable* kernels_for(const char* isa) {
+  ensure_built();
+  return find(isa);
+}
+
+const KernelTable* default_kernels() {
+  ensure_built();
+  return chosen;
+}
+
+size_t gemm_scratch_bytes(const TritView* w) {
+  const PlaneWalk walk = plane_walk(w);
+  return kStripTiles * walk.parts * walk.row_vectors * kVectorCodes;
+}
+
+}  // namespace trit

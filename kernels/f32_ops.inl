@@ -1,0 +1,401 @@
+// Everything of the kernel table that is float arithmetic: one source, included by each instruction
+// set's file inside its target region and namespace. The file says how wide a register is by the
+// type f32v and converts f16 with load_f16, store_f16; the arithmetic here then has the same bits
+// for every width, because sums run over 16 fixed lanes (`Lanes`: one or more registers) and all
+// else is element by element. No libm: exp is our own.
+
+namespace {
+
+constexpr uint32_t kLanes = 16;
+constexpr uint32_t kPartLanes = sizeof(f32v) / sizeof(float);
+constexpr uint32_t kParts = kLanes / kPartLanes;
+typedef int32_t i32v __attribute__((vector_size(sizeof(f32v))));
+typedef uint32_t u32v __attribute__((vector_size(sizeof(f32v))));
+typedef uint16_t u16v __attribute__((vector_size(sizeof(f32v) / 2)));
+
+struct Lanes {
+  f32v part[kParts];
+};
+struct Bf16 {
+  uint16_t bits;
+};
+struct F16 {
+  uint16_t bits;
+};
+
+TRIT_INLINE f32v splat(float x) {
+  return x - f32v{};
+}
+TRIT_INLINE f32v load_part(const float* p) {
+  f32v x;
+  memcpy(&x, p, sizeof(x));
+  return x;
+}
+TRIT_INLINE f32v load_part(const Bf16* p) {
+  u16v bits;
+  memcpy(&bits, p, sizeof(bits));
+  return (f32v)(__builtin_convertvector(bits, u32v) << 16);
+}
+TRIT_INLINE f32v load_part(const F16* p) {
+  return load_f16(&p->bits);
+}
+
+template <typename T>
+TRIT_INLINE Lanes load(const T* p) {
+  Lanes x;
+  TRIT_UNROLL for (uint32_t i = 0; i < kParts; ++i) x.part[i] = load_part(p + i * kPartLanes);
+  return x;
+}
+// The first n < 16 lanes from memory, never reading past them; the rest `fill`.
+template <typename T>
+TRIT_INLINE Lanes load_some(const T* p, uint32_t n, T fill) {
+  T whole[kLanes];
+  for (uint32_t i = 0; i < kLanes; ++i) whole[i] = i < n ? p[i] : fill;
+  return load(whole);
+}
+// Lanes [i, n) of an array, at most 16.
+template <typename T>
+TRIT_INLINE Lanes load_at(const T* p, uint32_t i, uint32_t n, T fill = T{}) {
+  return n - i >= kLanes ? load(p + i) : load_some(p + i, n - i, fill);
+}
+TRIT_INLINE void store(float* p, const Lanes& x) {
+  memcpy(p, x.part, sizeof(x.part));
+}
+TRIT_INLINE void store_at(float* p, uint32_t i, uint32_t n, const Lanes& x) {
+  if (n - i >= kLanes) return store(p + i, x);
+  float whole[kLanes];
+  store(whole, x);
+  for (uint32_t l = 0; l < n - i; ++l) p[i + l] = whole[l];
+}
+
+// acc += a * b, lane by lane.
+TRIT_INLINE void add_products(Lanes* acc, const Lanes& a, const Lanes& b) {
+  TRIT_UNROLL for (uint32_t i = 0; i < kParts; ++i) acc->part[i] += a.part[i] * b.part[i];
+}
+TRIT_INLINE Lanes splat_lanes(float x) {
+  Lanes all;
+  TRIT_UNROLL for (uint32_t i = 0; i < kParts; ++i) all.part[i] = splat(x);
+  return all;
+}
+// The one order in which lanes are added: l += l + 8, l + 4, l + 2, l + 1.
+TRIT_INLINE float add_lanes(const Lanes& x) {
+  float sum[kLanes];
+  store(sum, x);
+  TRIT_UNROLL for (uint32_t i = 0; i < 8; ++i) sum[i] += sum[i + 8];
+  TRIT_UNROLL for (uint32_t i = 0; i < 4; ++i) sum[i] += sum[i + 4];
+  return (sum[0] + sum[2]) + (sum[1] + sum[3]);
+}
+TRIT_INLINE float max_lanes(const Lanes& x) {
+  float all[kLanes];
+  store(all, x);
+  float max = all[0];
+  for (uint32_t i = 1; i < kLanes; ++i) max = all[i] > max ? all[i] : max;
+  return max;
+}
+TRIT_INLINE f32v larger(f32v a, f32v b) {  // b where either is NaN
+  return a > b ? a : b;
+}
+
+// e^x to within 1 ulp. x = n ln 2 + r, |r| <= ln 2 / 2 (ln 2 in two pieces, the first short enough
+// that n * it is exact); e^r by a polynomial; 2^n as two factors, so that results below the normal
+// range are rounded once and those above it overflow to infinity. NaN stays NaN: nothing here is
+// undefined for it, because the integer n is read from the bits of a sum.
+TRIT_INLINE f32v exp_part(f32v x) {
+  const f32v low = splat(-104.0f), high = splat(89.0f);  // e^x is 0 and infinity beyond
+  x = x < low ? low : x;
+  x = x > high ? high : x;
+  const f32v round = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+  const f32v shifted = x * 1.44269504f + round;
+  const f32v n = shifted - round;
+  const f32v r = (x - n * 0.693145751953125f) - n * 1.42860677e-6f;
+  f32v q = r * 1.9790321e-4f + 1.39446731e-3f;
+  q = q * r + 8.3334967e-3f;
+  q = q * r + 4.16662954e-2f;
+  q = q * r + 1.66666657e-1f;
+  q = q * r + 0.5f;
+  const f32v e = (q * (r * r) + r) + 1.0f;
+  const i32v power = (i32v)((u32v)shifted - (u32v)round);
+  const i32v half = power >> 1;
+  const u32v first = ((u32v)half + 127) << 23, second = ((u32v)(power - half) + 127) << 23;
+  return (e * (f32v)first) * (f32v)second;
+}
+
+// y[t * y_stride + r] = rows[r] . x[t]. Each (row, token) has one accumulator of 16 lanes; several
+// of them are in flight to hide the latency of additions.
+template <typename T, int kRows, int kTokens>
+TRIT_INLINE void dot_block(const T* rows, size_t row_stride, const float* x, size_t x_stride,
+                           uint32_t n, float* y, size_t y_stride) {
+  Lanes acc[kTokens][kRows];
+  memset(acc, 0, sizeof(acc));
+  for (uint32_t i = 0; i < n; i += kLanes) {
+    Lanes in[kTokens];
+    TRIT_UNROLL for (int t = 0; t < kTokens; ++t) in[t] = load_at(x + t * x_stride, i, n);
+    TRIT_UNROLL for (int r = 0; r < kRows; ++r) {
+      const Lanes row = load_at(rows + r * row_stride, i, n);
+      TRIT_UNROLL for (int t = 0; t < kTokens; ++t) add_products(&acc[t][r], row, in[t]);
+    }
+  }
+  TRIT_UNROLL for (int t = 0; t < kTokens; ++t) TRIT_UNROLL for (int r = 0; r < kRows; ++r)
+      y[t * y_stride + r] = add_lanes(acc[t][r]);
+}
+
+float dot(const float* a, const float* b, uint32_t n) {
+  float sum;
+  dot_block<float, 1, 1>(a, 0, b, 0, n, &sum, 0);
+  return sum;
+}
+
+// As many accumulators as fit in registers, with their operands.
+constexpr int kBlockRows = kParts == 1 ? 4 : kParts == 2 ? 2 : 1;
+constexpr int kBlockTokens = kParts == 1 ? 4 : 2;
+
+template <typename T, int kRows>
+void dense_rows(const T* rows, uint32_t cols, const float* x, size_t x_stride, uint32_t n_tokens,
+                float* y, size_t y_stride) {
+  uint32_t t = 0;
+  for (; t + kBlockTokens <= n_tokens; t += kBlockTokens)
+    dot_block<T, kRows, kBlockTokens>(rows, cols, x + t * x_stride, x_stride, cols,
+                                      y + t * y_stride, y_stride);
+  for (; t < n_tokens; ++t)
+    dot_block<T, kRows, 1>(rows, cols, x + t * x_stride, x_stride, cols, y + t * y_stride,
+                           y_stride);
+}
+
+template <typename T>
+void dense_matrix(const T* w, uint32_t cols, const float* x, size_t x_stride, uint32_t n_tokens,
+                  uint32_t row_begin, uint32_t row_end, float* y, size_t y_stride) {
+  uint32_t row = row_begin;
+  for (; row + kBlockRows <= row_end; row += kBlockRows)
+    dense_rows<T, kBlockRows>(w + static_cast<size_t>(row) * cols, cols, x, x_stride, n_tokens,
+                              y + row, y_stride);
+  for (; row < row_end; ++row)
+    dense_rows<T, 1>(w + static_cast<size_t>(row) * cols, cols, x, x_stride, n_tokens, y + row,
+                     y_stride);
+}
+
+void dense_gemm(const void* w, Encoding type, uint32_t cols, const float* x, size_t x_stride,
+                uint32_t n_tokens, uint32_t row_begin, uint32_t row_end, float* y,
+                size_t y_stride) {
+  if (type == Encoding::kDenseBf16)
+    dense_matrix(static_cast<const Bf16*>(w), cols, x, x_stride, n_tokens, row_begin, row_end, y,
+                 y_stride);
+  else
+    dense_matrix(static_cast<const float*>(w), cols, x, x_stride, n_tokens, row_begin, row_end, y,
+                 y_stride);
+}
+
+// Largest |x|, NaN left out.
+TRIT_INLINE float largest_magnitude(const float* x, uint32_t n) {
+  Lanes max = splat_lanes(0);
+  for (uint32_t i = 0; i < n; i += kLanes) {
+    const Lanes in = load_at(x, i, n);
+    TRIT_UNROLL for (uint32_t p = 0; p < kParts; ++p) max.part[p] =
+        larger((f32v)((u32v)in.part[p] & 0x7fffffffu), max.part[p]);
+  }
+  return max_lanes(max);
+}
+
+// One group: codes, and their sum.
+TRIT_INLINE int32_t quantize_group(const float* x, uint32_t n, float inverse, int8_t* codes) {
+  const f32v round = splat(12582912.0f), limit = splat(127.0f);
+  i32v sums = {};
+  for (uint32_t i = 0; i < n; i += kLanes) {
+    const Lanes in = load_at(x, i, n);
+    int32_t whole[kLanes];
+    TRIT_UNROLL for (uint32_t p = 0; p < kParts; ++p) {
+      f32v scaled = in.part[p] * inverse;
+      scaled = scaled > limit ? limit : scaled;
+      scaled = scaled < -limit ? -limit : scaled;
+      scaled = scaled == scaled ? scaled : f32v{};
+      const i32v code = (i32v)(scaled + round) - (i32v)round;
+      sums += code;
+      memcpy(whole + p * kPartLanes, &code, sizeof(code));
+    }
+    if (n - i >= kLanes)
+      for (uint32_t l = 0; l < kLanes; ++l) codes[i + l] = static_cast<int8_t>(whole[l]);
+    else
+      for (uint32_t l = 0; l < n - i; ++l) codes[i + l] = static_cast<int8_t>(whole[l]);
+  }
+  int32_t sum = 0;
+  for (uint32_t l = 0; l < kPartLanes; ++l) sum += sums[l];
+  return sum;
+}
+
+void quantize_activations(const float* x, uint32_t cols, uint32_t group, float min_amax,
+                          int8_t* codes, float* scales, int32_t* sums) {
+  for (uint64_t begin = 0, g = 0; begin < cols; begin += group, ++g) {
+    const uint32_t n = static_cast<uint32_t>(cols - begin < group ? cols - begin : group);
+    float amax = largest_magnitude(x + begin, n);
+    amax = amax < min_amax ? min_amax : amax;
+    const uint32_t padded = static_cast<uint32_t>(ceil_div(n, kVectorCols)) * kVectorCols;
+    memset(codes + n, 0, padded - n);
+    if (amax > 0) {
+      scales[g] = amax / 127.0f;
+      sums[g] = quantize_group(x + begin, n, 127.0f / amax, codes);
+    } else {
+      memset(codes, 0, n);
+      scales[g] = 0;
+      sums[g] = 0;
+    }
+    codes += padded;
+  }
+}
+
+void rmsnorm(const float* x, const float* weight, uint32_t n, float eps, float* out) {
+  const float mean = dot(x, x, n) / static_cast<float>(n);
+  const float factor = 1.0f / f32_sqrt(mean + eps);
+  for (uint32_t i = 0; i < n; i += kLanes) {
+    Lanes in = load_at(x, i, n);
+    const Lanes w = load_at(weight, i, n);
+    TRIT_UNROLL for (uint32_t p = 0; p < kParts; ++p) in.part[p] = in.part[p] * factor * w.part[p];
+    store_at(out, i, n, in);
+  }
+}
+
+void rope(float* x, const float* cos, const float* sin, uint32_t half) {
+  for (uint32_t i = 0; i < half; i += kLanes) {
+    Lanes a = load_at(x, i, half), b = load_at(x + half, i, half);
+    const Lanes c = load_at(cos, i, half), s = load_at(sin, i, half);
+    TRIT_UNROLL for (uint32_t p = 0; p < kParts; ++p) {
+      const f32v first = a.part[p], second = b.part[p];
+      a.part[p] = first * c.part[p] - second * s.part[p];
+      b.part[p] = second * c.part[p] + first * s.part[p];
+    }
+    store_at(x, i, half, a);
+    store_at(x + half, i, half, b);
+  }
+}
+
+void add(float* x, const float* y, uint32_t n) {
+  for (uint32_t i = 0; i < n; ++i) x[i] += y[i];
+}
+
+void multiply(float* x, float factor, uint32_t n) {
+  for (uint32_t i = 0; i < n; ++i) x[i] *= factor;
+}
+
+void silu_mul(float* gate, const float* up, uint32_t n) {
+  for (uint32_t i = 0; i < n; i += kLanes) {
+    Lanes x = load_at(gate, i, n);
+    const Lanes factor = load_at(up, i, n);
+    TRIT_UNROLL for (uint32_t p = 0; p < kParts; ++p) {
+      const f32v low = splat(-120.0f);  // -inf / (1 + inf) would be NaN
+      const f32v z = x.part[p] < low ? low : x.part[p];
+      x.part[p] = z / (exp_part(-z) + 1.0f) * factor.part[p];
+    }
+    store_at(gate, i, n, x);
+  }
+}
+
+void relu2_mul(float* gate, const float* up, uint32_t n) {
+  for (uint32_t i = 0; i < n; ++i) {
+    const float x = gate[i] < 0 ? 0 : gate[i];
+    gate[i] = x * x * up[i];
+  }
+}
+
+void softmax(float* x, uint32_t n) {
+  const float lowest = -__builtin_inff();
+  Lanes max = splat_lanes(lowest), sum = splat_lanes(0);
+  for (uint32_t i = 0; i < n; i += kLanes) {
+    const Lanes in = load_at(x, i, n, lowest);
+    TRIT_UNROLL for (uint32_t p = 0; p < kParts; ++p) max.part[p] = larger(in.part[p], max.part[p]);
+  }
+  const float top = max_lanes(max);
+  for (uint32_t i = 0; i < n; i += kLanes) {
+    Lanes in = load_at(x, i, n, lowest);
+    TRIT_UNROLL for (uint32_t p = 0; p < kParts; ++p) {
+      in.part[p] = exp_part(in.part[p] - top);
+      sum.part[p] += in.part[p];
+    }
+    store_at(x, i, n, in);
+  }
+  multiply(x, 1.0f / add_lanes(sum), n);
+}
+
+// scores[i] = query . key i.
+template <typename T>
+TRIT_INLINE void score_keys(const float* query, const T* keys, uint32_t head_dim,
+                            uint32_t n_positions, float* scores) {
+  constexpr int kBlock = 8 / kParts;
+  uint32_t i = 0;
+  for (; i + kBlock <= n_positions; i += kBlock)
+    dot_block<T, kBlock, 1>(keys + static_cast<size_t>(i) * head_dim, head_dim, query, 0, head_dim,
+                            scores + i, 0);
+  for (; i < n_positions; ++i)
+    dot_block<T, 1, 1>(keys + static_cast<size_t>(i) * head_dim, 0, query, 0, head_dim, scores + i,
+                       0);
+}
+
+// out[d] = sum over positions, in order, of scores[position] * values[position][d], for the
+// columns d of kBlock Lanes (fewer columns where head_dim ends).
+template <typename T, uint32_t kBlock>
+TRIT_INLINE void weigh_columns(const float* scores, const T* values, uint32_t head_dim,
+                               uint32_t begin, uint32_t n_positions, float* out) {
+  Lanes acc[kBlock];
+  memset(acc, 0, sizeof(acc));
+  for (uint32_t i = 0; i < n_positions; ++i, values += head_dim) {
+    const Lanes score = splat_lanes(scores[i]);
+    TRIT_UNROLL for (uint32_t b = 0; b < kBlock; ++b)
+        add_products(&acc[b], load_at(values, begin + b * kLanes, head_dim), score);
+  }
+  TRIT_UNROLL for (uint32_t b = 0; b < kBlock; ++b)
+      store_at(out, begin + b * kLanes, head_dim, acc[b]);
+}
+
+template <typename T>
+TRIT_INLINE void weigh_values(const float* scores, const T* values, uint32_t head_dim,
+                              uint32_t n_positions, float* out) {
+  uint32_t d = 0;
+  for (; d + 4 * kLanes <= head_dim; d += 4 * kLanes)
+    weigh_columns<T, 4>(scores, values, head_dim, d, n_positions, out);
+  for (; d < head_dim; d += kLanes)
+    weigh_columns<T, 1>(scores, values, head_dim, d, n_positions, out);
+}
+
+void attention(const float* query, const HeadCache* cache, uint32_t head_dim, uint32_t n_positions,
+               float scale, float* scores, float* out) {
+  if (cache->key_type == CacheType::kF16)
+    score_keys(query, static_cast<const F16*>(cache->keys), head_dim, n_positions, scores);
+  else
+    score_keys(query, static_cast<const float*>(cache->keys), head_dim, n_positions, scores);
+  multiply(scores, scale, n_positions);
+  softmax(scores, n_positions);
+  if (cache->value_type == CacheType::kF16)
+    weigh_values(scores, static_cast<const F16*>(cache->values), head_dim, n_positions, out);
+  else
+    weigh_values(scores, static_cast<const float*>(cache->values), head_dim, n_positions, out);
+}
+
+void convert_to_f16(const float* x, uint32_t n, uint16_t* out) {
+  uint32_t i = 0;
+  for (; i + kPartLanes <= n; i += kPartLanes) store_f16(load_part(x + i), out + i);
+  for (; i < n; ++i) out[i] = f32_to_f16(x[i]);
+}
+
+void convert_to_f32(const uint16_t* x, uint32_t n, float* out) {
+  uint32_t i = 0;
+  for (; i + kPartLanes <= n; i += kPartLanes) {
+    const f32v part = load_f16(x + i);
+    memcpy(out + i, &part, sizeof(part));
+  }
+  for (; i < n; ++i) out[i] = f16_to_f32(x[i]);
+}
+
+void install_f32_ops(KernelTable* table) {
+  table->quantize_activations = quantize_activations;
+  table->dense_gemm = dense_gemm;
+  table->dot = dot;
+  table->rmsnorm = rmsnorm;
+  table->rope = rope;
+  table->add = add;
+  table->multiply = multiply;
+  table->silu_mul = silu_mul;
+  table->relu2_mul = relu2_mul;
+  table->softmax = softmax;
+  table->attention = attention;
+  table->f32_to_f16 = convert_to_f16;
+  table->f16_to_f32 = convert_to_f32;
+}
+
+}  // namespace

@@ -1,0 +1,53 @@
+// How one source file holds code for one instruction set without flags of its own: everything
+// between TRIT_TARGET_BEGIN("avx2,f16c") and TRIT_TARGET_END may use those instructions. Headers
+// are included before the region, so nothing of theirs is compiled for a CPU that may not be there.
+// Also here: the install function of each file, which paints its entries over a table.
+#ifndef TRITSTACK_KERNELS_TARGET_H_
+#define TRITSTACK_KERNELS_TARGET_H_
+
+#if defined(__x86_64__) || defined(__i386__)
+#define TRIT_X86 1
+#include <immintrin.h>
+#else
+#define TRIT_X86 0
+#endif
+
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#define TRIT_PRAGMA(text) _Pragma(#text)
+#if defined(__clang__)
+#define TRIT_TARGET_BEGIN(features) \
+  TRIT_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
+#define TRIT_TARGET_END TRIT_PRAGMA(clang attribute pop)
+#define TRIT_UNROLL TRIT_PRAGMA(clang loop unroll(full))
+#else
+#define TRIT_TARGET_BEGIN(features) TRIT_PRAGMA(GCC push_options) TRIT_PRAGMA(GCC target(features))
+#define TRIT_TARGET_END TRIT_PRAGMA(GCC pop_options)
+#define TRIT_UNROLL TRIT_PRAGMA(GCC unroll 16)
+#endif
+
+// Small functions of a region must become part of their caller: a template or inline function
+// left alone would be a weak symbol that the linker may keep for the whole program.
+#define TRIT_INLINE static inline __attribute__((always_inline))
+
+namespace trit {
+
+// The instruction, correctly rounded everywhere; the C function would set errno through libm.
+TRIT_INLINE float f32_sqrt(float x) {
+#if TRIT_X86
+  return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x)));
+#elif defined(__aarch64__)
+  return vget_lane_f32(vsqrt_f32(vdup_n_f32(x)), 0);
+#else
+  return __builtin_sqrtf(x);
+#endif
+}
+
+struct KernelTable;
+void install_scalar(KernelTable* table);  // fills every entry
+
+}  // namespace trit
+
+#endif  // TRITSTACK_KERNELS_TARGET_H_
