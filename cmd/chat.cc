@@ -1,0 +1,201 @@
+// tritstack chat: a conversation in the model's own chat format. Uses only the public C API: each
+// turn renders the whole conversation again and trit_session_prompt() keeps what the cache already
+// holds. On a terminal there is a line editor and in-chat commands; elsewhere each line of standard
+// input is a turn. Answers are all that is ever written to standard output.
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "cmd/commands.h"
+#include "cmd/common/args.h"
+#include "cmd/common/conversation.h"
+#include "cmd/common/error.h"
+#include "cmd/common/input.h"
+#include "cmd/common/interrupt.h"
+#include "cmd/common/line_editor.h"
+#include "cmd/common/model_flags.h"
+#include "cmd/common/output.h"
+#include "cmd/common/terminal.h"
+
+namespace trit {
+
+namespace {
+
+struct ChatFlags {
+  ModelFlags model;
+  SamplingFlags sampling;
+  std::optional<std::string> system, reasoning = "auto";
+  std::optional<int64_t> max_tokens = -1;
+  std::vector<std::string> stops;
+  bool drop_oldest = false;
+};
+
+CommandLine command_line(ChatFlags* f) {
+  const std::vector<Flag> own = {
+      {"-sys, --system-prompt", "TEXT", "system message", TextTarget{&f->system, {}}},
+      {"-n, --n-predict, --predict", "N", "most tokens per answer; -1: until it ends",
+       IntegerTarget{&f->max_tokens, -1, INT32_MAX}},
+      {"--stop", "TEXT", "end an answer before this text (repeatable)", ListTarget{&f->stops}},
+      reasoning_flag(&f->reasoning),
+      {"--drop-oldest", "", "when the context is full, forget the oldest turns and say so",
+       SwitchTarget{&f->drop_oldest}},
+  };
+  return {"chat", "talk to a model; without a terminal each line of input is one turn",
+          "  tritstack chat -m qwen.trit\n"
+          "  tritstack chat -m qwen.trit -sys 'You are brief.' --reasoning off\n"
+          "  printf 'Tell me a story.\\n' | tritstack chat -m qwen.trit --temp 0\n",
+          join_flags(join_flags(model_flags(&f->model), own), session_flags(&f->model),
+                     sampling_flags(&f->sampling))};
+}
+
+class Chat;
+struct ChatCommand {
+  const char* name;
+  const char* usage;
+  const char* help;
+  void (Chat::*act)(const std::string& argument);
+};
+
+class Chat {
+ public:
+  Chat(const ChatFlags& flags, Conversation* conversation, bool terminal)
+      : flags_(flags), conversation_(conversation), terminal_(terminal) {
+    if (flags.system) conversation_->set_system(without_nul(*flags.system));
+  }
+
+  // Reads turns until the input ends. Returns the exit code.
+  int run();
+
+ private:
+  static const ChatCommand kCommands[];
+
+  LineEnd read(std::string* line) { return terminal_ ? editor_.read(line) : reader_.read(line); }
+  bool take_command(const std::string& line);
+  void answer();
+  void after_answer(const Answer& answer);
+  void leave(int code) {
+    code_ = code;
+    done_ = true;
+  }
+
+  void help(const std::string&);
+  void exit(const std::string&) { leave(TRIT_OK); }
+  void clear(const std::string&) { conversation_->clear(); }
+  void regenerate(const std::string&);
+  void undo(const std::string&);
+  void system(const std::string& text);
+  void stats(const std::string&) { note(conversation_->stats()); }
+
+  const ChatFlags& flags_;
+  Conversation* conversation_;
+  const bool terminal_;
+  LineEditor editor_;
+  LineReader reader_;
+  int code_ = TRIT_OK;
+  bool done_ = false;
+};
+
+const ChatCommand Chat::kCommands[] = {
+    {"/help", "/help", "this list", &Chat::help},
+    {"/exit", "/exit", "leave (or Ctrl-D)", &Chat::exit},
+    {"/clear", "/clear", "forget the conversation", &Chat::clear},
+    {"/regen", "/regen", "answer the last question again", &Chat::regenerate},
+    {"/undo", "/undo", "take back the last question and its answer", &Chat::undo},
+    {"/system", "/system TEXT", "set the system message (without TEXT: none)", &Chat::system},
+    {"/stats", "/stats", "tokens and speed", &Chat::stats},
+};
+
+int Chat::run() {
+  std::string line;
+  while (!done_) {
+    interrupted() = false;
+    const LineEnd end = read(&line);
+    if (end == LineEnd::kEnd) break;
+    if (end == LineEnd::kInterrupt)
+      return terminal_ ? TRIT_CANCELLED : fail(TRIT_CANCELLED, "interrupted");
+    if (line.empty() || take_command(line)) continue;
+    conversation_->add_question(without_nul(line));
+    answer();
+  }
+  return code_;
+}
+
+// Whether the line was a command. Off a terminal a line that only looks like one is a turn.
+bool Chat::take_command(const std::string& line) {
+  if (line[0] != '/') return false;
+  const size_t space = std::min(line.find(' '), line.size());
+  const std::string name = line.substr(0, space);
+  std::vector<std::string_view> names;
+  for (const ChatCommand& command : kCommands) {
+    if (name == command.name) {
+      (this->*command.act)(line.substr(std::min(space + 1, line.size())));
+      return true;
+    }
+    names.emplace_back(command.name);
+  }
+  if (terminal_)
+    note("unknown command " + name + ", the nearest is " + std::string(nearest_name(name, names)));
+  return terminal_;
+}
+
+void Chat::help(const std::string&) {
+  for (const ChatCommand& command : kCommands)
+    note(format("%-14s %s", command.usage, command.help));
+}
+
+void Chat::regenerate(const std::string&) {
+  if (!conversation_->drop_answer()) return note("there is no answer yet");
+  answer();
+}
+
+void Chat::undo(const std::string&) {
+  if (!conversation_->drop_answer()) return note("there is nothing to undo");
+  conversation_->drop_question();
+}
+
+void Chat::system(const std::string& text) {
+  conversation_->set_system(without_nul(text));
+}
+
+void Chat::answer() {
+  Answer answer = conversation_->prepare(flags_.drop_oldest);
+  if (answer.dropped_turns > 0)
+    note(format("the context is full: the oldest %d turns are forgotten", answer.dropped_turns));
+  if (answer.code == TRIT_OK) conversation_->generate(&answer);
+  after_answer(answer);
+}
+
+void Chat::after_answer(const Answer& answer) {
+  const bool stopped = answer.code == TRIT_CANCELLED;
+  if (!flush_output()) return leave(TRIT_OK);  // main says why
+  if (stopped && terminal_) return;
+  if (answer.code == TRIT_OK) return;
+  if (answer.code != TRIT_LIMIT || !terminal_) return leave(fail(answer.code, answer.message));
+  note(answer.message + "; /clear starts afresh");
+}
+
+}  // namespace
+
+int chat_command(int argc, char** argv) {
+  ChatFlags flags;
+  if (const auto end = parse_args(command_line(&flags), argc, argv)) return *end;
+  catch_interrupts();
+  const bool terminal = is_terminal(STDIN_FILENO) && is_terminal(STDERR_FILENO);
+  ModelHandle model;
+  if (const int code = open_model(flags.model, &model)) return code;
+  SessionHandle session;
+  if (const int code = open_session(flags.model, model.get(), 0, &session)) return code;
+  uint64_t seed = 0;
+  if (const int code =
+          set_sampling(flags.sampling, flags.model.verbose, model.get(), session.get(), &seed))
+    return code;
+  Conversation conversation(model.get(), session.get(), parse_reasoning(*flags.reasoning),
+                            static_cast<int32_t>(*flags.max_tokens), flags.stops);
+  if (terminal) {
+    note(std::string(model_info(model.get()).name) +
+         ": type a message; /help lists commands, Ctrl-D leaves");
+  }
+  return Chat(flags, &conversation, terminal).run();
+}
+
+}  // namespace trit

@@ -1,0 +1,279 @@
+// See args.h.
+#include "cmd/common/args.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+
+#include "cmd/common/error.h"
+#include "cmd/common/output.h"
+#include "model_format/status.h"
+
+namespace trit {
+
+namespace {
+
+constexpr size_t kHelpColumn = 34;
+
+std::vector<std::string_view> split_names(std::string_view names) {
+  std::vector<std::string_view> list;
+  for (size_t begin = 0; begin < names.size();) {
+    const size_t end = std::min(names.find(", ", begin), names.size());
+    list.push_back(names.substr(begin, end - begin));
+    begin = end + 2;
+  }
+  return list;
+}
+
+bool is_positional(const Flag& flag) {
+  return flag.names[0] != '-';
+}
+
+int usage_error(const CommandLine& command, const std::string& what) {
+  return fail(TRIT_USAGE, std::string(command.name) + ": " + what + " (see tritstack " +
+                              command.name + " --help)");
+}
+
+// One overload per target: reads `text`, or says what it expected.
+bool assign(const SwitchTarget& target, std::string_view, std::string*) {
+  return *target.value = true;
+}
+
+bool assign(const IntegerTarget& target, std::string_view text, std::string* expected) {
+  int64_t value = 0;
+  *expected = "an integer from " + std::to_string(target.min) + " to " + std::to_string(target.max);
+  if (!parse_integer(text, &value) || value < target.min || value > target.max) return false;
+  *target.value = value;
+  return true;
+}
+
+bool assign(const NumberTarget& target, std::string_view text, std::string* expected) {
+  double value = 0;
+  *expected = format("a number from %g to %g", target.min, target.max);
+  if (!parse_number(text, &value) || value < target.min || value > target.max) return false;
+  *target.value = value;
+  return true;
+}
+
+bool assign(const SizeTarget& target, std::string_view text, std::string* expected) {
+  uint64_t value = 0;
+  *expected = "a size such as 700M, 1.5G, 900MiB or a number of bytes";
+  if (!parse_size(text, &value)) return false;
+  *target.value = value;
+  return true;
+}
+
+bool assign(const TextTarget& target, std::string_view text, std::string* expected) {
+  *expected = "one of";
+  for (const std::string& choice : target.choices) *expected += " " + choice;
+  const auto& choices = target.choices;
+  if (!choices.empty() && std::find(choices.begin(), choices.end(), text) == choices.end())
+    return false;
+  *target.value = std::string(text);
+  return true;
+}
+
+bool assign(const ListTarget& target, std::string_view text, std::string*) {
+  target.values->emplace_back(text);
+  return true;
+}
+
+std::string default_text(const Flag& flag) {
+  if (const auto* t = std::get_if<IntegerTarget>(&flag.target); t && t->value->has_value())
+    return std::to_string(**t->value);
+  if (const auto* t = std::get_if<NumberTarget>(&flag.target); t && t->value->has_value())
+    return format("%g", **t->value);
+  if (const auto* t = std::get_if<SizeTarget>(&flag.target); t && t->value->has_value())
+    return std::to_string(**t->value);
+  if (const auto* t = std::get_if<TextTarget>(&flag.target); t && t->value->has_value())
+    return **t->value;
+  return "";
+}
+
+void print_help(const CommandLine& command) {
+  print(std::string("tritstack ") + command.name + ": " + command.summary + "\n\nexamples:\n" +
+        command.examples + "\nflags:\n");
+  for (const Flag& flag : command.flags) {
+    std::string line = std::string("  ") + flag.names;
+    if (*flag.value) line += std::string(" ") + flag.value;
+    if (line.size() + 1 >= kHelpColumn) {
+      print(line + "\n");
+      line.clear();
+    }
+    line.resize(kHelpColumn, ' ');
+    line += flag.help;
+    if (flag.required) line += " (required)";
+    const std::string value = default_text(flag);
+    if (!value.empty()) line += " (default " + value + ")";
+    print(line + "\n");
+  }
+  print("  -h, --help                      this text\n");
+}
+
+// Walks argv once; every step either assigns a value or ends with an error.
+class ArgumentWalk {
+ public:
+  ArgumentWalk(const CommandLine& command, int argc, char** argv)
+      : command_(command), argc_(argc), argv_(argv) {
+    for (const Flag& flag : command.flags) {
+      if (is_positional(flag)) positional_.push_back(&flag);
+    }
+  }
+
+  std::optional<int> run() {
+    while (next_ < argc_) {
+      const std::string_view word = argv_[next_++];
+      std::optional<int> end;
+      if (flags_ended_ || word == "-" || word.substr(0, 1) != "-") {
+        end = take_positional(word);
+      } else if (word == "--") {
+        flags_ended_ = true;
+      } else if (word == "-h" || word == "--help") {
+        print_help(command_);
+        return TRIT_OK;
+      } else {
+        end = take_flag(word);
+      }
+      if (end) return end;
+    }
+    return check_required();
+  }
+
+ private:
+  std::optional<int> set(const Flag& flag, std::string_view name, std::string_view text) {
+    std::string expected;
+    if (std::visit([&](const auto& t) { return assign(t, text, &expected); }, flag.target))
+      return std::nullopt;
+    return usage_error(command_,
+                       std::string(name) + ": expected " + expected + ", found " + quoted(text));
+  }
+
+  std::optional<int> take_positional(std::string_view word) {
+    if (positional_.empty()) return usage_error(command_, "unexpected argument " + quoted(word));
+    const Flag& flag = *positional_.front();
+    positional_.erase(positional_.begin());
+    return set(flag, flag.names, word);
+  }
+
+  std::optional<int> take_flag(std::string_view word) {
+    const size_t equals = word.substr(0, 2) == "--" ? word.find('=') : std::string_view::npos;
+    const std::string_view name = word.substr(0, equals);
+    const Flag* flag = find(name);
+    if (!flag) {
+      return usage_error(command_, "unknown flag " + quoted(name) + ", the nearest is " +
+                                       std::string(nearest_name(name, known_)));
+    }
+    const bool is_switch = std::holds_alternative<SwitchTarget>(flag->target);
+    if (equals != std::string_view::npos) {
+      if (is_switch) return usage_error(command_, std::string(name) + " takes no value");
+      return set(*flag, name, word.substr(equals + 1));
+    }
+    if (is_switch) return set(*flag, name, "");
+    if (next_ == argc_)
+      return usage_error(command_, std::string(name) + ": missing its value " + flag->value);
+    return set(*flag, name, argv_[next_++]);
+  }
+
+  const Flag* find(std::string_view name) {
+    known_.assign({"--help"});
+    for (const Flag& flag : command_.flags) {
+      if (is_positional(flag)) continue;
+      for (const std::string_view own : split_names(flag.names)) {
+        if (own == name) return &flag;
+        known_.push_back(own);
+      }
+    }
+    return nullptr;
+  }
+
+  std::optional<int> check_required() {
+    for (const Flag& flag : command_.flags) {
+      const auto* text = std::get_if<TextTarget>(&flag.target);
+      if (flag.required && !text->value->has_value()) {
+        const std::string value = is_positional(flag) ? "" : std::string(" ") + flag.value;
+        return usage_error(command_, std::string("missing ") + flag.names + value);
+      }
+    }
+    return std::nullopt;
+  }
+
+  const CommandLine& command_;
+  int argc_;
+  char** argv_;
+  int next_ = 1;
+  bool flags_ended_ = false;
+  std::vector<const Flag*> positional_;
+  std::vector<std::string_view> known_;
+};
+
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+}  // namespace
+
+std::optional<int> parse_args(const CommandLine& command, int argc, char** argv) {
+  return ArgumentWalk(command, argc, argv).run();
+}
+
+bool parse_integer(std::string_view text, int64_t* value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+bool parse_number(std::string_view text, double* value) {
+  // strtod also reads " 1", "inf", "nan" and "0x1p3"; the process stays in the C locale, so the
+  // point is always '.'. (Not every C++ library has from_chars for double yet.)
+  if (text.empty() || text.find_first_not_of("0123456789+-.eE") != std::string_view::npos)
+    return false;
+  const std::string copy(text);
+  char* end = nullptr;
+  *value = std::strtod(copy.c_str(), &end);
+  return end == copy.c_str() + copy.size() && std::isfinite(*value);
+}
+
+bool parse_size(std::string_view text, uint64_t* bytes) {
+  const size_t digits = std::min(text.find_first_not_of("0123456789."), text.size());
+  const std::string_view suffix = text.substr(digits);
+  int shift = 0;
+  if (!suffix.empty()) {
+    const size_t unit = std::string_view("KMGTkmgt").find(suffix[0]);
+    if (unit == std::string_view::npos || (suffix.size() > 1 && suffix.substr(1) != "iB"))
+      return false;
+    shift = 10 * (static_cast<int>(unit % 4) + 1);
+  }
+  const std::string_view number = text.substr(0, digits);
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), *bytes);
+  if (error != std::errc()) return false;
+  if (end == number.data() + number.size()) {
+    if (*bytes > UINT64_MAX >> shift) return false;
+    *bytes <<= shift;
+    return true;
+  }
+  double value = 0;  // 1.5G; a fraction of a byte makes no sense
+  if (shift == 0 || !parse_number(number, &value)) return false;
+  value = std::ldexp(value, shift);
+  if (value >= 9.2e18) return false;
+  *bytes = static_cast<uint64_t>(value);
+  return true;
+}
+
+std::string_view nearest_name(std::string_view word, const std::vector<std::string_view>& names) {
+  return *std::min_element(names.begin(), names.end(), [&](auto a, auto b) {
+    return edit_distance(word, a) < edit_distance(word, b);
+  });
+}
+
+}  // namespace trit

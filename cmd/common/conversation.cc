@@ -1,0 +1,148 @@
+// See conversation.h.
+#include "cmd/common/conversation.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "cmd/common/error.h"
+#include "cmd/common/interrupt.h"
+#include "cmd/common/output.h"
+#include "cmd/common/terminal.h"
+
+namespace trit {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double per_second(size_t tokens, double seconds) {
+  return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
+}
+
+}  // namespace
+
+Conversation::Conversation(const trit_model* model, trit_session* session, trit_reasoning reasoning,
+                           int32_t max_tokens, const std::vector<std::string>& stops)
+    : model_(model),
+      session_(session),
+      max_tokens_(max_tokens),
+      terminal_(is_terminal(STDOUT_FILENO)) {
+  trit_chat_options_init(&chat_options_);
+  chat_options_.reasoning = reasoning;
+  for (const std::string& stop : stops) stops_.push_back(stop.c_str());
+}
+
+bool Conversation::drop_answer() {
+  if (turns_.empty() || !turns_.back().answered) return false;
+  turns_.back().answer.clear();
+  turns_.back().answered = false;
+  return true;
+}
+
+std::string Conversation::stats() const {
+  return format(
+      "context %u of %u tokens; prompt %zu tokens in %.2f s (%.1f per second), answer "
+      "%zu tokens in %.2f s (%.1f per second)",
+      trit_session_position(session_), trit_session_context(session_), prompt_tokens_,
+      prompt_seconds_, per_second(prompt_tokens_, prompt_seconds_), answer_tokens_, answer_seconds_,
+      per_second(answer_tokens_, answer_seconds_));
+}
+
+trit_status Conversation::render(TokenIds* ids) const {
+  std::vector<trit_message> messages;
+  if (!system_.empty()) messages.push_back({"system", system_.c_str()});
+  for (const Turn& turn : turns_) {
+    messages.push_back({"user", turn.question.c_str()});
+    if (turn.answered) messages.push_back({"assistant", turn.answer.c_str()});
+  }
+  return tokenize_chat(model_, messages, chat_options_, ids);
+}
+
+void Conversation::take_back(Answer* answer, int code, std::string message) {
+  drop_question();
+  answer->code = code;
+  answer->message = std::move(message);
+}
+
+Answer Conversation::prepare(bool drop_oldest) {
+  const size_t context = trit_session_context(session_);
+  // Dropping leaves room for an answer; without it, room for one token will do.
+  const size_t wanted = max_tokens_ >= 0 ? static_cast<size_t>(max_tokens_) : context / 2;
+  const size_t room = drop_oldest ? std::min(wanted, context / 2) : 1;
+  Answer answer;
+  for (;;) {
+    if (const trit_status s = render(&answer.prompt)) {
+      take_back(&answer, s, trit_last_error());
+      return answer;
+    }
+    if (answer.prompt.size() + room <= context) return answer;
+    if (!drop_oldest || turns_.size() == 1) break;
+    turns_.erase(turns_.begin());
+    ++answer.dropped_turns;
+  }
+  if (answer.prompt.size() < context) return answer;
+  take_back(&answer, TRIT_LIMIT,
+            format("the context is full: the conversation has %zu tokens, the context holds %zu",
+                   answer.prompt.size(), context));
+  return answer;
+}
+
+void Conversation::generate(Answer* answer) {
+  const Clock::time_point start = Clock::now();
+  if (const trit_status s =
+          trit_session_prompt(session_, answer->prompt.data(), answer->prompt.size())) {
+    return take_back(answer, s, trit_last_error());
+  }
+  prompt_tokens_ = answer->prompt.size();
+  prompt_seconds_ = seconds_since(start);
+
+  trit_generate_options options;
+  trit_generate_options_init(&options);
+  options.max_tokens = max_tokens_;
+  options.stops = stops_.data();
+  options.stop_count = stops_.size();
+  trit_generate_result result = {};
+  result.struct_size = sizeof result;
+  held_newlines_ = 0;
+  turns_.back().answered = true;
+  const Clock::time_point first_token = Clock::now();
+  const trit_status s = trit_session_generate(session_, &options, on_text, this, &result);
+  answer_tokens_ = result.tokens;
+  answer_seconds_ = seconds_since(first_token);
+  print("\n");
+  if (s != TRIT_OK || interrupted()) {
+    answer->code = interrupted() ? TRIT_CANCELLED : s;
+    answer->message = interrupted() ? "interrupted" : trit_last_error();
+  } else if (result.stop == TRIT_STOP_CONTEXT) {
+    answer->code = TRIT_LIMIT;
+    answer->message = format("the context of %u tokens is full; -c N makes a larger one",
+                             trit_session_context(session_));
+  }
+}
+
+int Conversation::on_text(const char* text, size_t bytes, int32_t, void* user) {
+  auto* self = static_cast<Conversation*>(user);
+  self->turns_.back().answer.append(text, bytes);
+  self->print_piece({text, bytes});
+  return flush_output() && !interrupted() ? 0 : 1;
+}
+
+void Conversation::print_piece(std::string_view piece) {
+  const size_t end = piece.find_last_not_of('\n');
+  if (end != std::string_view::npos) {
+    print(std::string(held_newlines_, '\n'));
+    const std::string_view text = piece.substr(0, end + 1);
+    print(terminal_ ? safe_for_terminal(text) : std::string(text));
+    held_newlines_ = 0;
+    piece.remove_prefix(end + 1);
+  }
+  held_newlines_ += piece.size();
+}
+
+}  // namespace trit

@@ -1,0 +1,303 @@
+// See line_editor.h.
+#include "cmd/common/line_editor.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "cmd/common/interrupt.h"
+#include "cmd/common/terminal.h"
+
+namespace trit {
+
+namespace {
+
+constexpr uint32_t kPromptColumns = 2;  // "> "
+
+constexpr unsigned char control(char letter) {
+  return static_cast<unsigned char>(letter & 0x1f);
+}
+
+bool is_continuation(char c) {
+  return (static_cast<unsigned char>(c) & 0xc0) == 0x80;
+}
+
+// One byte of standard input; -1 at its end, on an error and after a signal that interrupts us.
+int read_byte() {
+  unsigned char byte = 0;
+  for (;;) {
+    const ssize_t n = ::read(STDIN_FILENO, &byte, 1);
+    if (n == 1) return byte;
+    if (n == 0 || errno != EINTR || interrupted()) return -1;
+  }
+}
+
+void show_bytes(std::string_view bytes) {
+  // The terminal is gone when this fails; the next read says so.
+  if (::write(STDERR_FILENO, bytes.data(), bytes.size()) < 0) return;
+}
+
+}  // namespace
+
+void LineBuffer::set(std::string text) {
+  text_ = std::move(text);
+  cursor_ = text_.size();
+}
+
+void LineBuffer::insert(std::string_view bytes) {
+  text_.insert(cursor_, bytes);
+  cursor_ += bytes.size();
+}
+
+size_t LineBuffer::before(size_t i) const {
+  if (i > 0) --i;
+  while (i > 0 && is_continuation(text_[i])) --i;
+  return i;
+}
+
+void LineBuffer::erase(size_t begin, size_t end) {
+  text_.erase(begin, end - begin);
+  cursor_ = begin;
+}
+
+void LineBuffer::press(Key key) {
+  const size_t after = cursor_ < text_.size() ? cursor_ + character_bytes(text_, cursor_) : cursor_;
+  size_t word = cursor_;
+  switch (key) {
+    case Key::kLeft:
+      cursor_ = before(cursor_);
+      break;
+    case Key::kRight:
+      cursor_ = after;
+      break;
+    case Key::kHome:
+      cursor_ = 0;
+      break;
+    case Key::kEnd:
+      cursor_ = text_.size();
+      break;
+    case Key::kBackspace:
+      erase(before(cursor_), cursor_);
+      break;
+    case Key::kDelete:
+      erase(cursor_, after);
+      break;
+    case Key::kKillBefore:
+      erase(0, cursor_);
+      break;
+    case Key::kKillAfter:
+      erase(cursor_, text_.size());
+      break;
+    case Key::kWordBack:
+      while (word > 0 && text_[word - 1] == ' ') --word;
+      while (word > 0 && text_[word - 1] != ' ') --word;
+      erase(word, cursor_);
+      break;
+  }
+}
+
+LineEnd LineEditor::read(std::string* line) {
+  if (!enter_raw_mode()) return LineEnd::kEnd;
+  buffer_.set("");
+  draft_.clear();
+  recalled_ = history_.size();
+  Step step = Step::kMore;
+  while (step == Step::kMore) {
+    show();
+    const int byte = read_byte();
+    step = byte >= 0       ? take(static_cast<unsigned char>(byte))
+           : interrupted() ? Step::kInterrupt
+                           : Step::kEnd;
+  }
+  restore_terminal();
+  show_bytes("\n");
+  if (step == Step::kInterrupt) return LineEnd::kInterrupt;
+  if (step == Step::kEnd) return LineEnd::kEnd;
+  *line = buffer_.text();
+  if (!line->empty() && (history_.empty() || history_.back() != *line)) history_.push_back(*line);
+  return LineEnd::kLine;
+}
+
+LineEditor::Step LineEditor::take(unsigned char byte) {
+  using Key = LineBuffer::Key;
+  switch (byte) {
+    case '\r':
+    case '\n':
+      return Step::kLine;
+    case control('C'):
+      return Step::kInterrupt;
+    case control('D'):
+      if (buffer_.text().empty()) return Step::kEnd;
+      buffer_.press(Key::kDelete);
+      break;
+    case control('A'):
+      buffer_.press(Key::kHome);
+      break;
+    case control('B'):
+      buffer_.press(Key::kLeft);
+      break;
+    case control('E'):
+      buffer_.press(Key::kEnd);
+      break;
+    case control('F'):
+      buffer_.press(Key::kRight);
+      break;
+    case control('H'):
+    case 0x7f:
+      buffer_.press(Key::kBackspace);
+      break;
+    case control('K'):
+      buffer_.press(Key::kKillAfter);
+      break;
+    case control('L'):
+      show_bytes("\x1b[H\x1b[2J");
+      break;
+    case control('N'):
+      recall(1);
+      break;
+    case control('P'):
+      recall(-1);
+      break;
+    case control('U'):
+      buffer_.press(Key::kKillBefore);
+      break;
+    case control('W'):
+      buffer_.press(Key::kWordBack);
+      break;
+    case control('Z'):
+      suspend();
+      break;
+    case 0x1b:
+      escape_sequence();
+      break;
+    case '\t':
+      buffer_.insert(" ");
+      break;
+    default:
+      if (byte >= 0x20) {
+        std::string character(1, static_cast<char>(byte));
+        for (int left = byte >= 0xf0   ? 3
+                        : byte >= 0xe0 ? 2
+                        : byte >= 0xc0 ? 1
+                                       : 0;
+             left > 0; --left) {
+          const int next = read_byte();
+          if (next < 0) break;
+          character += static_cast<char>(next);
+        }
+        buffer_.insert(character);
+      }
+  }
+  return Step::kMore;
+}
+
+// ESC [ A and its like (ESC O A on some terminals); what is not known is read and ignored.
+void LineEditor::escape_sequence() {
+  using Key = LineBuffer::Key;
+  const int kind = read_byte();
+  if (kind != '[' && kind != 'O') return;
+  std::string parameters;
+  int last = read_byte();
+  while (last >= '0' && last < '@') {
+    parameters += static_cast<char>(last);
+    last = read_byte();
+  }
+  switch (last) {
+    case 'A':
+      recall(-1);
+      break;
+    case 'B':
+      recall(1);
+      break;
+    case 'C':
+      buffer_.press(Key::kRight);
+      break;
+    case 'D':
+      buffer_.press(Key::kLeft);
+      break;
+    case 'H':
+      buffer_.press(Key::kHome);
+      break;
+    case 'F':
+      buffer_.press(Key::kEnd);
+      break;
+    case '~':
+      if (parameters == "1" || parameters == "7") buffer_.press(Key::kHome);
+      if (parameters == "4" || parameters == "8") buffer_.press(Key::kEnd);
+      if (parameters == "3") buffer_.press(Key::kDelete);
+      break;
+    default:
+      break;
+  }
+}
+
+void LineEditor::recall(int direction) {
+  if (direction < 0 ? recalled_ == 0 : recalled_ == history_.size()) return;
+  if (recalled_ == history_.size()) draft_ = buffer_.text();
+  recalled_ += static_cast<size_t>(direction);
+  buffer_.set(recalled_ == history_.size() ? draft_ : history_[recalled_]);
+}
+
+// Raw mode keeps Ctrl-Z from the terminal driver, so it is done by hand.
+void LineEditor::suspend() {
+  restore_terminal();
+  raise(SIGTSTP);
+  enter_raw_mode();
+}
+
+void LineEditor::show() const {
+  const std::string& text = buffer_.text();
+  const uint32_t columns = terminal_columns(STDERR_FILENO);
+  const uint32_t room = columns > kPromptColumns + 1 ? columns - kPromptColumns - 1 : 1;
+  // Show from the first character that leaves the cursor on the row.
+  size_t first = 0;
+  uint32_t cursor_column = 0;
+  for (size_t i = 0; i < buffer_.cursor(); i += character_bytes(text, i))
+    cursor_column += character_columns(std::string_view(text).substr(i, character_bytes(text, i)));
+  while (cursor_column > room) {
+    const size_t bytes = character_bytes(text, first);
+    cursor_column -= character_columns(std::string_view(text).substr(first, bytes));
+    first += bytes;
+  }
+  size_t last = first;
+  for (uint32_t shown = 0; last < text.size();) {
+    const size_t bytes = character_bytes(text, last);
+    shown += character_columns(std::string_view(text).substr(last, bytes));
+    if (shown > room) break;
+    last += bytes;
+  }
+  std::string row = use_color(STDERR_FILENO) ? "\r\x1b[32m> \x1b[0m" : "\r> ";
+  row += safe_for_terminal(std::string_view(text).substr(first, last - first));
+  row += "\x1b[K\r\x1b[" + std::to_string(kPromptColumns + cursor_column) + "C";
+  show_bytes(row);
+}
+
+LineEnd LineReader::read(std::string* line) {
+  char block[4096];
+  size_t searched = 0;
+  for (;;) {
+    const size_t newline = pending_.find('\n', searched);
+    if (newline != std::string::npos) {
+      *line = pending_.substr(0, newline);
+      pending_.erase(0, newline + 1);
+      break;
+    }
+    searched = pending_.size();
+    const ssize_t n = ::read(STDIN_FILENO, block, sizeof block);
+    if (interrupted()) return LineEnd::kInterrupt;
+    if (n > 0) {
+      pending_.append(block, static_cast<size_t>(n));
+    } else if (n == 0 || errno != EINTR) {
+      if (pending_.empty()) return LineEnd::kEnd;
+      line->swap(pending_);
+      pending_.clear();
+      break;
+    }
+  }
+  if (!line->empty() && line->back() == '\r') line->pop_back();
+  return LineEnd::kLine;
+}
+
+}  // namespace trit

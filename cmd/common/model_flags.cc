@@ -1,0 +1,237 @@
+// See model_flags.h.
+#include "cmd/common/model_flags.h"
+
+#include <algorithm>
+#include <random>
+
+#include "cmd/common/error.h"
+#include "cmd/common/interrupt.h"
+
+namespace trit {
+
+namespace {
+
+trit_cache_type cache_type(const std::optional<std::string>& name) {
+  if (!name) return TRIT_CACHE_DEFAULT;
+  return *name == "f32" ? TRIT_CACHE_F32 : TRIT_CACHE_F16;
+}
+
+std::string planes_text(const trit_model_info& info) {
+  if (info.dense) return info.dense_f32 ? "dense f32" : "dense bf16";
+  return format("planes %u, head planes %u", info.planes, info.head_planes);
+}
+
+const char* cache_name(const std::optional<std::string>& name, const trit_model_info& info) {
+  return name ? name->c_str() : info.dense_f32 ? "f32" : "f16";
+}
+
+}  // namespace
+
+void SessionCloser::operator()(trit_session* session) const {
+  cancel_on_interrupt(nullptr);
+  trit_session_close(session);
+}
+
+std::vector<Flag> model_flags(ModelFlags* flags) {
+  return {
+      {"-m, --model", "FILE", "the .trit file", TextTarget{&flags->model, {}}, kRequired},
+      {"--io", "mmap|read", "map the file or read it into memory",
+       TextTarget{&flags->io, {"mmap", "read"}}},
+      {"--verify", "head|full", "check the head and structure, or every block too",
+       TextTarget{&flags->verify, {"head", "full"}}},
+      {"--verbose", "", "show what was decided", SwitchTarget{&flags->verbose}},
+  };
+}
+
+std::vector<Flag> session_flags(ModelFlags* flags) {
+  return {
+      {"--planes", "N", "planes of the layer matrices in use (default: all stored)",
+       IntegerTarget{&flags->planes, 1, 1000}},
+      {"--head-planes", "N", "planes of embedding and head in use (default: all stored)",
+       IntegerTarget{&flags->head_planes, 1, 1000}},
+      {"-t, --threads", "N", "threads (default: the cores this process may use)",
+       IntegerTarget{&flags->threads, 1, 1024}},
+      {"-c, --ctx-size", "N", "tokens of context; 0: the default of this command and model",
+       IntegerTarget{&flags->context, 0, 1 << 24}},
+      {"-ub, --ubatch-size", "N", "most prompt tokens per pass; never changes results (default 64)",
+       IntegerTarget{&flags->chunk, 1, 1 << 24}},
+      {"-ctk, --cache-type-k", "f16|f32", "keys in the cache (default f16; f32 for --dense f32)",
+       TextTarget{&flags->cache_k, {"f16", "f32"}}},
+      {"-ctv, --cache-type-v", "f16|f32", "values in the cache (the same)",
+       TextTarget{&flags->cache_v, {"f16", "f32"}}},
+  };
+}
+
+std::vector<Flag> sampling_flags(SamplingFlags* flags) {
+  return {
+      {"--temp, --temperature", "T", "0: greedy (default: the model's own, else 0.8)",
+       NumberTarget{&flags->temperature, 0, 1000}},
+      {"--top-k", "N", "0: off (default: the model's own, else 40)",
+       IntegerTarget{&flags->top_k, 0, INT32_MAX}},
+      {"--top-p", "P", "1: off (default: the model's own, else 0.95)",
+       NumberTarget{&flags->top_p, 0, 1}},
+      {"--min-p", "P", "0: off (default: the model's own, else 0.05)",
+       NumberTarget{&flags->min_p, 0, 1}},
+      {"--repeat-penalty", "F", "1: off (default: the model's own, else 1)",
+       NumberTarget{&flags->repeat_penalty, 0.01, 100}},
+      {"--repeat-last-n", "N", "tokens that penalties look at; -1: all (default 64)",
+       IntegerTarget{&flags->repeat_last_n, -1, 1 << 24}},
+      {"--presence-penalty", "F", "0: off (default 0)",
+       NumberTarget{&flags->presence_penalty, -100, 100}},
+      {"--frequency-penalty", "F", "0: off (default 0)",
+       NumberTarget{&flags->frequency_penalty, -100, 100}},
+      {"-s, --seed", "N", "-1: a new one each time; shown by --verbose",
+       IntegerTarget{&flags->seed, -1, INT64_MAX}},
+  };
+}
+
+std::vector<Flag> join_flags(std::vector<Flag> a, const std::vector<Flag>& b,
+                             const std::vector<Flag>& c) {
+  a.insert(a.end(), b.begin(), b.end());
+  a.insert(a.end(), c.begin(), c.end());
+  return a;
+}
+
+int open_model(const ModelFlags& flags, ModelHandle* model) {
+  trit_model_options options;
+  trit_model_options_init(&options);
+  options.planes = static_cast<uint32_t>(flags.planes.value_or(0));
+  options.head_planes = static_cast<uint32_t>(flags.head_planes.value_or(0));
+  options.io_read = *flags.io == "read";
+  options.verify = *flags.verify == "full";
+  trit_model* opened = nullptr;
+  if (const trit_status s = trit_model_open(flags.model->c_str(), &options, &opened))
+    return fail(s);
+  model->reset(opened);
+  const trit_model_info info = model_info(opened);
+  if (info.blocks_present < info.blocks_stored) {
+    note(format("%s is cut short: %u of %u blocks are here; running with the planes that are whole",
+                flags.model->c_str(), info.blocks_present, info.blocks_stored));
+  }
+  if (flags.verbose) {
+    note(format("%s (%s): %u layers, hidden %u, %llu weights, %llu bytes per token, chat format %s",
+                info.name, info.architecture, info.n_layers, info.hidden,
+                static_cast<unsigned long long>(info.parameters),
+                static_cast<unsigned long long>(info.weight_bytes), info.chat_family));
+  }
+  return TRIT_OK;
+}
+
+trit_model_info model_info(const trit_model* model) {
+  trit_model_info info = {};
+  info.struct_size = sizeof info;
+  trit_model_get_info(model, &info);
+  return info;
+}
+
+int open_session(const ModelFlags& flags, trit_model* model, uint32_t default_context,
+                 SessionHandle* session) {
+  const trit_model_info info = model_info(model);
+  trit_session_options options;
+  trit_session_options_init(&options);
+  options.context = static_cast<uint32_t>(flags.context.value_or(0));
+  if (options.context == 0) options.context = std::min(default_context, info.max_context);
+  options.threads = static_cast<uint32_t>(flags.threads.value_or(0));
+  options.chunk = static_cast<uint32_t>(flags.chunk.value_or(0));
+  options.cache_k = cache_type(flags.cache_k);
+  options.cache_v = cache_type(flags.cache_v);
+  trit_session* opened = nullptr;
+  if (const trit_status s = trit_session_open(model, &options, &opened)) return fail(s);
+  session->reset(opened);
+  cancel_on_interrupt(opened);
+  const uint32_t context = trit_session_context(opened);
+  std::string line =
+      format("%s: context %u, cache %s/%s, threads %u, %s", planes_text(info).c_str(), context,
+             cache_name(flags.cache_k, info), cache_name(flags.cache_v, info),
+             trit_session_threads(opened), trit_kernel_level());
+  if (context > info.max_context)
+    line += format(" (the model was made for %u tokens)", info.max_context);
+  note(line);
+  return TRIT_OK;
+}
+
+int set_sampling(const SamplingFlags& flags, bool verbose, const trit_model* model,
+                 trit_session* session, uint64_t* seed_used) {
+  trit_sampling sampling;
+  trit_sampling_init(model, &sampling);
+  const auto override_float = [](const std::optional<double>& flag, float* value) {
+    if (flag) *value = static_cast<float>(*flag);
+  };
+  override_float(flags.temperature, &sampling.temperature);
+  override_float(flags.top_p, &sampling.top_p);
+  override_float(flags.min_p, &sampling.min_p);
+  override_float(flags.repeat_penalty, &sampling.repeat_penalty);
+  override_float(flags.presence_penalty, &sampling.presence_penalty);
+  override_float(flags.frequency_penalty, &sampling.frequency_penalty);
+  if (flags.top_k) sampling.top_k = static_cast<int32_t>(*flags.top_k);
+  if (flags.repeat_last_n) sampling.repeat_last_n = static_cast<int32_t>(*flags.repeat_last_n);
+  // 32 bits: short enough to type again.
+  sampling.seed = *flags.seed < 0 ? std::random_device()() : static_cast<uint64_t>(*flags.seed);
+  if (const trit_status s = trit_session_set_sampling(session, &sampling)) return fail(s);
+  *seed_used = sampling.seed;
+  if (verbose) {
+    note(format("seed %llu, temp %g, top-k %d, top-p %g, min-p %g, repeat-penalty %g over %d",
+                static_cast<unsigned long long>(sampling.seed), sampling.temperature,
+                sampling.top_k, sampling.top_p, sampling.min_p, sampling.repeat_penalty,
+                sampling.repeat_last_n));
+  }
+  return TRIT_OK;
+}
+
+trit_status tokenize(const trit_model* model, std::string_view text, unsigned flags,
+                     TokenIds* ids) {
+  size_t needed = 0;
+  // No token is shorter than a byte, except BOS and the space that SentencePiece puts first.
+  ids->resize(text.size() + 2);
+  trit_status s =
+      trit_tokenize(model, text.data(), text.size(), flags, ids->data(), ids->size(), &needed);
+  if (s == TRIT_USAGE && needed > ids->size()) {
+    ids->resize(needed);
+    s = trit_tokenize(model, text.data(), text.size(), flags, ids->data(), ids->size(), &needed);
+  }
+  ids->resize(s ? 0 : needed);
+  return s;
+}
+
+trit_status detokenize(const trit_model* model, const TokenIds& ids, unsigned flags,
+                       std::string* text) {
+  size_t needed = 0;
+  trit_status s = trit_detokenize(model, ids.data(), ids.size(), flags, nullptr, 0, &needed);
+  if (s == TRIT_USAGE && needed > 0) {
+    text->resize(needed);
+    s = trit_detokenize(model, ids.data(), ids.size(), flags, text->data(), text->size(), &needed);
+  }
+  return s;
+}
+
+trit_status tokenize_chat(const trit_model* model, const std::vector<trit_message>& messages,
+                          const trit_chat_options& options, TokenIds* ids) {
+  size_t needed = 0;
+  trit_status s =
+      trit_tokenize_chat(model, messages.data(), messages.size(), &options, nullptr, 0, &needed);
+  if (s == TRIT_USAGE && needed > 0) {
+    ids->resize(needed);
+    s = trit_tokenize_chat(model, messages.data(), messages.size(), &options, ids->data(),
+                           ids->size(), &needed);
+  }
+  return s;
+}
+
+int context_error(size_t prompt_tokens, const trit_session* session) {
+  return fail(TRIT_LIMIT, format("the prompt has %zu tokens, the context holds %u; -c N makes a "
+                                 "larger one",
+                                 prompt_tokens, trit_session_context(session)));
+}
+
+Flag reasoning_flag(std::optional<std::string>* value) {
+  return {"-rea, --reasoning", "on|off|auto", "let the model think first, where it can",
+          TextTarget{value, {"on", "off", "auto"}}};
+}
+
+trit_reasoning parse_reasoning(const std::string& value) {
+  return value == "on"    ? TRIT_REASONING_ON
+         : value == "off" ? TRIT_REASONING_OFF
+                          : TRIT_REASONING_AUTO;
+}
+
+}  // namespace trit

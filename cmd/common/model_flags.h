@@ -1,0 +1,77 @@
+// The flags that commands share when they open or run a model, and what those flags open: handles
+// of the C API that close themselves. Functions that return an int return an exit code and print
+// the error.
+#ifndef TRITSTACK_CMD_COMMON_MODEL_FLAGS_H_
+#define TRITSTACK_CMD_COMMON_MODEL_FLAGS_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cmd/common/args.h"
+#include "runtime/include/tritstack.h"
+
+namespace trit {
+
+struct ModelCloser {
+  void operator()(trit_model* model) const { trit_model_close(model); }
+};
+struct SessionCloser {
+  void operator()(trit_session* session) const;
+};
+using ModelHandle = std::unique_ptr<trit_model, ModelCloser>;
+using SessionHandle = std::unique_ptr<trit_session, SessionCloser>;
+
+struct ModelFlags {
+  std::optional<std::string> model, io = "mmap", verify = "head";
+  std::optional<std::string> cache_k, cache_v;
+  std::optional<int64_t> planes, head_planes, context, threads, chunk;
+  bool verbose = false;
+};
+std::vector<Flag> model_flags(ModelFlags* flags);    // which model, how it is opened
+std::vector<Flag> session_flags(ModelFlags* flags);  // how it is run
+
+struct SamplingFlags {
+  std::optional<double> temperature, top_p, min_p, repeat_penalty, presence_penalty,
+      frequency_penalty;
+  std::optional<int64_t> top_k, repeat_last_n, seed = -1;
+};
+std::vector<Flag> sampling_flags(SamplingFlags* flags);
+
+// a, then b, then c.
+std::vector<Flag> join_flags(std::vector<Flag> a, const std::vector<Flag>& b,
+                             const std::vector<Flag>& c = {});
+
+int open_model(const ModelFlags& flags, ModelHandle* model);
+trit_model_info model_info(const trit_model* model);
+
+// Opens a session and says on stderr what it will run with. default_context 0: min(model, 4096).
+// Interrupts cancel this session from here on.
+int open_session(const ModelFlags& flags, trit_model* model, uint32_t default_context,
+                 SessionHandle* session);
+
+// The model's own defaults under the flags; `seed_used` receives the seed.
+int set_sampling(const SamplingFlags& flags, bool verbose, const trit_model* model,
+                 trit_session* session, uint64_t* seed_used);
+
+// The text functions of the C API with growing buffers.
+using TokenIds = std::vector<int32_t>;
+trit_status tokenize(const trit_model* model, std::string_view text, unsigned flags, TokenIds* ids);
+trit_status detokenize(const trit_model* model, const TokenIds& ids, unsigned flags,
+                       std::string* text);
+trit_status tokenize_chat(const trit_model* model, const std::vector<trit_message>& messages,
+                          const trit_chat_options& options, TokenIds* ids);
+
+// A prompt that does not fit: exit 7 with both counts.
+int context_error(size_t prompt_tokens, const trit_session* session);
+
+// --reasoning, for the commands that render a chat.
+Flag reasoning_flag(std::optional<std::string>* value);
+trit_reasoning parse_reasoning(const std::string& value);
+
+}  // namespace trit
+
+#endif  // TRITSTACK_CMD_COMMON_MODEL_FLAGS_H_

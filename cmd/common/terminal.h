@@ -1,0 +1,32 @@
+// What the process knows about its terminal: whether there is one, raw mode that is always undone,
+// and text made safe to show. Line editing is line_editor.h.
+#ifndef TRITSTACK_CMD_COMMON_TERMINAL_H_
+#define TRITSTACK_CMD_COMMON_TERMINAL_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace trit {
+
+bool is_terminal(int fd);
+// A terminal that wants colour: NO_COLOR unset or empty, TERM not dumb.
+bool use_color(int fd);
+uint32_t terminal_columns(int fd);  // 80 when unknown
+
+// Raw mode of standard input; false when it is not a terminal. restore_terminal() undoes it from
+// anywhere, signal handlers included, and does nothing when there is nothing to undo.
+bool enter_raw_mode();
+void restore_terminal();
+
+// Control characters (escape sequences of a model's text: C0 but \n and \t, DEL, C1) become U+FFFD.
+// `text` holds whole UTF-8 characters.
+std::string safe_for_terminal(std::string_view text);
+
+// The character that begins at text[i]: its bytes, and its columns on a terminal.
+size_t character_bytes(std::string_view text, size_t i);
+uint32_t character_columns(std::string_view character);
+
+}  // namespace trit
+
+#endif  // TRITSTACK_CMD_COMMON_TERMINAL_H_

@@ -1,0 +1,253 @@
+// tritstack perplexity: how surprised a model is by a text, in windows of the context. By default
+// the second half of each window is scored, as llama.cpp does; --score all scores every token after
+// one BOS. --kl compares with another .trit of the same model, token by token.
+#include <algorithm>
+#include <cinttypes>
+
+#include "cmd/commands.h"
+#include "cmd/common/args.h"
+#include "cmd/common/error.h"
+#include "cmd/common/input.h"
+#include "cmd/common/interrupt.h"
+#include "cmd/common/model_flags.h"
+#include "cmd/common/output.h"
+#include "cmd/common/progress.h"
+#include "cmd/common/scoring.h"
+#include "cmd/common/terminal.h"
+
+namespace trit {
+
+namespace {
+
+constexpr uint32_t kDefaultContext = 512;
+constexpr size_t kChunk = 64;  // tokens whose logits are in memory at once
+
+struct PerplexityFlags {
+  ModelFlags model;
+  std::optional<std::string> file, reference, score = "half";
+  std::optional<int64_t> chunks = -1;
+  std::optional<uint64_t> bytes;
+  bool json = false;
+};
+
+CommandLine command_line(PerplexityFlags* f) {
+  const std::vector<Flag> own = {
+      {"-f, --file", "FILE", "the text (-: standard input)", TextTarget{&f->file, {}}, kRequired},
+      {"--bytes", "SIZE", "read only so much of the text", SizeTarget{&f->bytes}},
+      {"--chunks", "N", "most windows; -1: all", IntegerTarget{&f->chunks, -1, INT32_MAX}},
+      {"--score", "half|all", "tokens scored: the second half of each window, or all",
+       TextTarget{&f->score, {"half", "all"}}},
+      {"--kl, --kl-divergence", "REF.trit", "compare with another file of the same model",
+       TextTarget{&f->reference, {}}},
+      {"--json", "", "print one JSON object", SwitchTarget{&f->json}},
+  };
+  return {"perplexity",
+          "measure how well a model predicts a text (windows of -c tokens, default 512)",
+          "  tritstack perplexity -m qwen.trit -f wiki.test.raw\n"
+          "  tritstack perplexity -m qwen.trit -f wiki.test.raw --kl reference.trit --chunks 20\n",
+          join_flags(model_flags(&f->model), own, session_flags(&f->model))};
+}
+
+// The prompt of one window and its first scored token: tokens [first, size) are predicted from
+// those before them.
+struct Window {
+  TokenIds ids;
+  size_t first;
+};
+
+struct Text {
+  TokenIds ids;
+  int32_t bos = -1;  // -1: the tokenizer adds none
+};
+
+int read_tokens(const PerplexityFlags& f, const trit_model* model, Text* text) {
+  std::string bytes;
+  if (const int code = read_text(*f.file, f.bytes.value_or(UINT64_MAX), &bytes)) return code;
+  // A cut character at the end, at most 3 bytes of it.
+  for (size_t cut = 1; cut <= 3 && cut <= bytes.size(); ++cut) {
+    const auto lead = static_cast<unsigned char>(bytes[bytes.size() - cut]);
+    if ((lead & 0xc0) == 0x80) continue;
+    if (lead >= 0xc0 && cut < (lead >= 0xf0 ? 4u : lead >= 0xe0 ? 3u : 2u))
+      bytes.resize(bytes.size() - cut);
+    break;
+  }
+  TokenIds start;
+  if (const trit_status s = tokenize(model, "", TRIT_ADD_BOS, &start)) return fail(s);
+  if (!start.empty()) text->bos = start[0];
+  const unsigned flags = *f.score == "half" ? unsigned{TRIT_ADD_BOS} : 0u;
+  const trit_status s = tokenize(model, bytes, flags, &text->ids);
+  return s ? fail(s) : TRIT_OK;
+}
+
+std::vector<Window> half_windows(const Text& text, size_t context) {
+  std::vector<Window> windows;
+  for (size_t begin = 0; begin + context <= text.ids.size(); begin += context) {
+    const auto first = text.ids.begin() + static_cast<ptrdiff_t>(begin);
+    windows.push_back({TokenIds(first, first + static_cast<ptrdiff_t>(context)), context / 2 + 1});
+    if (text.bos >= 0) windows.back().ids[0] = text.bos;
+  }
+  return windows;
+}
+
+std::vector<Window> all_windows(const Text& text, size_t context) {
+  const size_t step = text.bos >= 0 ? context - 1 : context;
+  std::vector<Window> windows;
+  for (size_t begin = 0; begin < text.ids.size(); begin += step) {
+    Window window = {{}, 1};
+    if (text.bos >= 0) window.ids.push_back(text.bos);
+    const size_t end = std::min(begin + step, text.ids.size());
+    window.ids.insert(window.ids.end(), text.ids.begin() + static_cast<ptrdiff_t>(begin),
+                      text.ids.begin() + static_cast<ptrdiff_t>(end));
+    if (window.ids.size() > 1) windows.push_back(std::move(window));
+  }
+  return windows;
+}
+
+// One model that reads windows chunk by chunk.
+class Scorer {
+ public:
+  Scorer(trit_session* session, size_t vocab) : session_(session), vocab_(vocab) {}
+
+  int begin_window() {
+    const trit_status s = trit_session_rewind(session_, 0);
+    return s ? fail(s) : TRIT_OK;
+  }
+  // Reads ids; `keep`: their logits are wanted.
+  int read(const int32_t* ids, size_t count, bool keep) {
+    if (keep) logits_.resize(count * vocab_);
+    const trit_status s =
+        trit_session_prefill(session_, ids, count, keep ? logits_.data() : nullptr);
+    if (s == TRIT_CANCELLED || interrupted()) return fail(TRIT_CANCELLED, "interrupted");
+    return s ? fail(s) : TRIT_OK;
+  }
+  const float* logits(size_t i) const { return logits_.data() + i * vocab_; }
+
+ private:
+  trit_session* session_;
+  size_t vocab_;
+  std::vector<float> logits_;
+};
+
+struct Figures {
+  PerplexityEstimate perplexity;
+  Divergence divergence;
+};
+
+// Scores one window with one model, or with two (reference second).
+int score_window(const Window& window, size_t vocab, std::vector<Scorer>* scorers,
+                 Figures* figures) {
+  for (Scorer& scorer : *scorers) {
+    if (const int code = scorer.begin_window()) return code;
+  }
+  // The last token predicts nothing that is known.
+  const size_t end = window.ids.size() - 1;
+  for (size_t begin = 0; begin < end;) {
+    const bool keep = begin >= window.first - 1;
+    const size_t border = keep ? end : window.first - 1;
+    const size_t count = std::min(kChunk, border - begin);
+    for (Scorer& scorer : *scorers) {
+      if (const int code = scorer.read(window.ids.data() + begin, count, keep)) return code;
+    }
+    for (size_t i = 0; keep && i < count; ++i) {
+      const float* logits = scorers->front().logits(i);
+      const int32_t next = window.ids[begin + i + 1];
+      figures->perplexity.add(log_sum_exp(logits, vocab) - logits[next]);
+      if (scorers->size() > 1) figures->divergence.add(scorers->back().logits(i), logits, vocab);
+    }
+    begin += count;
+  }
+  return TRIT_OK;
+}
+
+int score_all(const std::vector<Window>& windows, size_t vocab, std::vector<Scorer> scorers,
+              Figures* figures) {
+  Progress progress;
+  for (size_t i = 0; i < windows.size(); ++i) {
+    if (const int code = score_window(windows[i], vocab, &scorers, figures)) return code;
+    const std::string running = format("window %zu of %zu: PPL = %.4f", i + 1, windows.size(),
+                                       figures->perplexity.perplexity());
+    // Elsewhere than on a terminal about ten lines are enough.
+    const size_t stride = (windows.size() + 9) / 10;
+    if (is_terminal(2) || (i + 1) % stride == 0)
+      progress.update(running, "", i + 1, windows.size());
+  }
+  return TRIT_OK;
+}
+
+// Opens --kl REF, which must read the text as the same tokens.
+int open_reference(const PerplexityFlags& f, const trit_model* model, const Text& text,
+                   ModelHandle* reference, SessionHandle* session) {
+  ModelFlags flags = f.model;
+  flags.model = f.reference;
+  flags.planes = flags.head_planes = std::nullopt;
+  if (const int code = open_model(flags, reference)) return code;
+  Text other;
+  if (const int code = read_tokens(f, reference->get(), &other)) return code;
+  if (other.ids != text.ids || model_info(reference->get()).vocab != model_info(model).vocab)
+    return fail(TRIT_USAGE, *f.reference + ": not the same model: its tokens differ");
+  return open_session(flags, reference->get(), kDefaultContext, session);
+}
+
+void print_results(const PerplexityFlags& f, const Figures& figures, size_t windows) {
+  const PerplexityEstimate& estimate = figures.perplexity;
+  if (f.json) {
+    JsonWriter out;
+    out.begin_object().member("perplexity", estimate.perplexity());
+    out.member("error", estimate.error()).member("tokens", estimate.count());
+    out.member("windows", uint64_t{windows});
+    if (f.reference) {
+      out.member("kl_divergence", figures.divergence.mean());
+      out.member("top1_agreement", figures.divergence.top1_agreement());
+    }
+    return print(out.end_object().text() + "\n");
+  }
+  print(format("%zu windows, %" PRIu64 " tokens scored\n", windows, estimate.count()));
+  if (f.reference) {
+    print(format("Mean KL divergence = %.6f\nTop-1 agreement = %.2f %%\n",
+                 figures.divergence.mean(), 100 * figures.divergence.top1_agreement()));
+  }
+  print(format("Final estimate: PPL = %.4f +/- %.5f\n", estimate.perplexity(), estimate.error()));
+}
+
+}  // namespace
+
+int perplexity_command(int argc, char** argv) {
+  PerplexityFlags flags;
+  if (const auto end = parse_args(command_line(&flags), argc, argv)) return *end;
+  catch_interrupts();
+  ModelHandle model, reference;
+  SessionHandle session, reference_session;
+  if (const int code = open_model(flags.model, &model)) return code;
+  Text text;
+  if (const int code = read_tokens(flags, model.get(), &text)) return code;
+  if (const int code = open_session(flags.model, model.get(), kDefaultContext, &session))
+    return code;
+  const size_t context = trit_session_context(session.get());
+  if (context < 4) return fail(TRIT_USAGE, "perplexity: -c: expected at least 4 tokens");
+
+  std::vector<Window> windows =
+      *flags.score == "half" ? half_windows(text, context) : all_windows(text, context);
+  if (windows.empty()) {
+    return fail(TRIT_USAGE, format("%s: the text has %zu tokens, a window needs %zu; -c N makes "
+                                   "smaller ones",
+                                   flags.file->c_str(), text.ids.size(),
+                                   *flags.score == "half" ? context : size_t{2}));
+  }
+  if (*flags.chunks >= 0 && static_cast<size_t>(*flags.chunks) < windows.size())
+    windows.resize(static_cast<size_t>(*flags.chunks));
+  if (windows.empty()) return fail(TRIT_USAGE, "perplexity: --chunks: expected at least 1");
+
+  const size_t vocab = model_info(model.get()).vocab;
+  std::vector<Scorer> scorers = {Scorer(session.get(), vocab)};
+  if (flags.reference) {
+    if (const int code = open_reference(flags, model.get(), text, &reference, &reference_session))
+      return code;
+    scorers.emplace_back(reference_session.get(), vocab);
+  }
+  Figures figures;
+  if (const int code = score_all(windows, vocab, std::move(scorers), &figures)) return code;
+  print_results(flags, figures, windows.size());
+  return TRIT_OK;
+}
+
+}  // namespace trit
