@@ -20,10 +20,22 @@ struct Level {
 static bool always(const CpuFeatures&) {
   return true;
 }
+#if TRIT_X86
+static bool has_avx2(const CpuFeatures& f) {
+  return f.avx2 && f.f16c;
+}
+static bool has_avx512vbmi(const CpuFeatures& f) {
+  return has_avx2(f) && f.avx512f && f.avx512bw && f.avx512vl && f.avx512vnni && f.avx512vbmi;
+}
+#endif
 
 // Slowest first; a level follows those it paints over.
 static const Level kLevels[] = {
     {"scalar", always, install_scalar},
+#if TRIT_X86
+    {"avx2", has_avx2, install_avx2},
+    {"avx512vbmi", has_avx512vbmi, install_avx512vbmi},
+#endif
 };
 constexpr uint32_t kLevelCount = sizeof(kLevels) / sizeof(kLevels[0]);
 

@@ -7,7 +7,15 @@
 
 #if defined(__x86_64__) || defined(__i386__)
 #define TRIT_X86 1
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC 12 takes its own _mm512_undefined_ps for a mistake once it is inlined (its bug 105593).
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
+#pragma GCC diagnostic pop
+#else
+#include <immintrin.h>
+#endif
 #else
 #define TRIT_X86 0
 #endif
@@ -47,6 +55,10 @@ TRIT_INLINE float f32_sqrt(float x) {
 
 struct KernelTable;
 void install_scalar(KernelTable* table);  // fills every entry
+#if TRIT_X86
+void install_avx2(KernelTable* table);
+void install_avx512vbmi(KernelTable* table);
+#endif
 
 }  // namespace trit
 
