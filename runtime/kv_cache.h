@@ -1,0 +1,40 @@
+// Keys and values of every position so far: per layer and kv head one run [position][head_dim], so
+// that one attention head reads contiguous memory. f16 or f32, keys and values apart.
+// Not here: how many positions are valid (session.cc knows).
+#ifndef TRITSTACK_RUNTIME_KV_CACHE_H_
+#define TRITSTACK_RUNTIME_KV_CACHE_H_
+
+#include <cstdint>
+
+#include "kernels/kernels.h"
+#include "model_format/model_config.h"
+#include "runtime/arena.h"
+
+namespace trit {
+
+class KvCache {
+ public:
+  void carve(Arena* arena, const ModelConfig& config, uint32_t context, CacheType keys,
+             CacheType values);
+
+  // Rounds one position of one head into the cache. key, value: [head_dim].
+  void store(const KernelTable& kernels, uint32_t layer, uint32_t kv_head, uint32_t position,
+             const float* key, const float* value);
+  HeadCache head(uint32_t layer, uint32_t kv_head) const;
+
+ private:
+  struct Half {  // all keys, or all values
+    uint8_t* bytes;
+    CacheType type;
+  };
+  // First byte of a position of a head.
+  uint8_t* at(const Half& half, uint32_t layer, uint32_t kv_head, uint32_t position) const;
+  void store_one(const KernelTable& kernels, const Half& half, uint8_t* to, const float* x) const;
+
+  Half keys_ = {}, values_ = {};
+  uint32_t context_ = 0, kv_heads_ = 0, head_dim_ = 0;
+};
+
+}  // namespace trit
+
+#endif  // TRITSTACK_RUNTIME_KV_CACHE_H_

@@ -1,0 +1,166 @@
+// See session.h. Arguments are checked before anything changes; after that only a cancel can end a
+// call early, and then the cache holds the tokens of finished chunks.
+#include "runtime/session.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+namespace trit {
+
+namespace {
+
+constexpr uint32_t kDefaultContext = 4096;
+constexpr uint32_t kDefaultChunk = 64;
+
+uint32_t chosen_context(const Model& model, const SessionOptions& options) {
+  if (options.context) return options.context;
+  return std::min(model.config().max_positions, kDefaultContext);
+}
+
+CacheType default_cache(const Model& model) {
+  return model.dense_f32() ? CacheType::kF32 : CacheType::kF16;
+}
+
+Status out_of_range(const char* field, uint32_t most, uint32_t found) {
+  return Status(Code::kUsage, std::string("session: ") + field + ": expected at most " +
+                                  std::to_string(most) + ", found " + std::to_string(found));
+}
+
+}  // namespace
+
+SamplingOptions default_sampling(const Model& model) {
+  const GenerationDefaults& own = model.reader().generation();
+  SamplingOptions o;
+  if (own.temperature >= 0) o.temperature = own.temperature;
+  if (!own.do_sample) o.temperature = 0;
+  if (own.top_k >= 0) o.top_k = own.top_k;
+  if (own.top_p > 0) o.top_p = own.top_p;
+  if (own.min_p >= 0) o.min_p = own.min_p;
+  if (own.repeat_penalty > 0) o.repeat_penalty = own.repeat_penalty;
+  return o;
+}
+
+Session::Session(std::shared_ptr<const Model> model, const SessionOptions& options)
+    : model_(std::move(model)),
+      context_(chosen_context(*model_, options)),
+      chunk_(std::min(options.chunk ? options.chunk : kDefaultChunk, context_)),
+      cache_k_(options.cache_k.value_or(default_cache(*model_))),
+      cache_v_(options.cache_v.value_or(default_cache(*model_))),
+      pool_(options.threads ? options.threads : default_thread_count()),
+      workspace_{Ops(&model_->config(), &model_->kernels(), &pool_, &cancel_), {}, {}, {}} {}
+
+Result<std::unique_ptr<Session>> Session::open(std::shared_ptr<const Model> model,
+                                               const SessionOptions& options) {
+  if (options.context > kMaxContext) return out_of_range("context", kMaxContext, options.context);
+  if (options.threads > kMaxThreads) return out_of_range("threads", kMaxThreads, options.threads);
+  std::unique_ptr<Session> session(new Session(std::move(model), options));
+  TRIT_RETURN_IF_ERROR(session->allocate());
+  TRIT_RETURN_IF_ERROR(session->set_sampling(default_sampling(session->model())));
+  return session;
+}
+
+void Session::carve(Arena* arena) {
+  const ModelConfig& config = model_->config();
+  workspace_.ops.carve(arena, model_->weights(), chunk_, context_);
+  workspace_.activations.carve(arena, config, chunk_);
+  workspace_.cache.carve(arena, config, context_, cache_k_, cache_v_);
+  workspace_.rope.carve(arena, config, context_);
+  sampler_.carve(arena, model_->sampled_ids());
+  logits_ = arena->take<float>(config.vocab);
+  tokens_ = arena->take<int32_t>(context_);
+}
+
+Status Session::allocate() {
+  Arena measure(nullptr);
+  carve(&measure);
+  // What cannot be resident is refused here: an overcommitting system would grant it, and end the
+  // process when the cache fills.
+  const uint64_t physical = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
+                            static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
+  if (!measure.overflowed() && measure.used() <= physical)
+    memory_.reset(std::aligned_alloc(Arena::kAlignment, measure.used()));
+  if (!memory_) {
+    return Status(Code::kMemory,
+                  "session: a context of " + std::to_string(context_) + " needs " +
+                      (measure.overflowed() ? "more bytes than can be addressed"
+                                            : std::to_string(measure.used()) + " bytes") +
+                      ", more than there are; try a smaller context");
+  }
+  Arena arena(memory_.get());
+  carve(&arena);
+  return Status();
+}
+
+Status Session::check(Span<const int32_t> ids, size_t position) const {
+  TRIT_RETURN_IF_ERROR(model_->check_ids(ids));
+  if (ids.size() <= context_ - position) return Status();
+  return Status(Code::kLimit, "context full: " + std::to_string(ids.size()) +
+                                  " tokens after position " + std::to_string(position) +
+                                  " do not fit a context of " + std::to_string(context_));
+}
+
+Status Session::prefill(Span<const int32_t> ids, float* all_logits) {
+  TRIT_RETURN_IF_ERROR(check(ids, position_));
+  const CancelFlag::Running running(&cancel_);
+  return append(ids, all_logits);
+}
+
+Status Session::append(Span<const int32_t> ids, float* all_logits) {
+  assert(ids.size() <= context_ - position_);
+  const size_t vocab = model_->config().vocab;
+  for (size_t done = 0; done < ids.size();) {
+    const uint32_t count = static_cast<uint32_t>(std::min<size_t>(ids.size() - done, chunk_));
+    const bool last = done + count == ids.size();
+    const uint32_t n_logits = all_logits ? count : last ? 1 : 0;
+    float* to = all_logits ? all_logits + done * vocab : logits_;
+    has_logits_ = false;
+    if (!forward(model_->config(), model_->weights(), &workspace_, ids.data() + done, count,
+                 position_, n_logits, to))
+      return Status(Code::kCancelled, "cancelled");
+    std::memcpy(tokens_ + position_, ids.data() + done, count * sizeof *tokens_);
+    position_ += count;
+    done += count;
+    if (!last) continue;
+    if (all_logits) std::memcpy(logits_, to + (count - 1) * vocab, vocab * sizeof *logits_);
+    has_logits_ = true;
+  }
+  return Status();
+}
+
+Status Session::prompt(Span<const int32_t> ids) {
+  if (ids.empty()) return Status(Code::kUsage, "prompt: expected at least 1 token, found 0");
+  TRIT_RETURN_IF_ERROR(check(ids, 0));
+  // At least one token is computed again: the logits are those after the last.
+  const size_t most = std::min<size_t>(position_, ids.size() - 1);
+  size_t shared = 0;
+  while (shared < most && tokens_[shared] == ids[shared]) ++shared;
+  TRIT_RETURN_IF_ERROR(rewind(shared));
+  const CancelFlag::Running running(&cancel_);
+  return append({ids.data() + shared, ids.size() - shared}, nullptr);
+}
+
+Status Session::rewind(size_t count) {
+  if (count > position_) {
+    return Status(Code::kUsage, "rewind: expected at most " + std::to_string(position_) +
+                                    " tokens, found " + std::to_string(count));
+  }
+  if (count < position_) has_logits_ = false;
+  position_ = static_cast<uint32_t>(count);
+  return Status();
+}
+
+Status Session::set_sampling(const SamplingOptions& options) {
+  TRIT_RETURN_IF_ERROR(check_sampling(options));
+  sampler_.reset(options);
+  return Status();
+}
+
+Result<int32_t> Session::sample() {
+  if (!has_logits_) return Status(Code::kUsage, "sample: no logits yet: append a token first");
+  return sampler_.sample(logits_, tokens());
+}
+
+}  // namespace trit

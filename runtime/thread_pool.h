@@ -1,0 +1,68 @@
+// A fixed set of threads that share the items of one loop at a time. Items are handed out one by
+// one, so a slow core takes fewer; an item must not depend on who runs it, which is why results
+// never depend on the number of threads. Nothing is allocated per call.
+#ifndef TRITSTACK_RUNTIME_THREAD_POOL_H_
+#define TRITSTACK_RUNTIME_THREAD_POOL_H_
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace trit {
+
+constexpr uint32_t kMaxThreads = 512;
+
+// The CPUs this process may use: its affinity mask, and no more than its cgroup's CPU quota.
+uint32_t default_thread_count();
+
+class ThreadPool {
+ public:
+  // `threads` includes the caller of parallel_for. Fewer when the system refuses to start them.
+  explicit ThreadPool(uint32_t threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  uint32_t size() const { return static_cast<uint32_t>(workers_.size()) + 1; }
+
+  // body(item, thread) for every item in [0, count), thread in [0, size()); returns when all are
+  // done. One caller at a time.
+  template <typename Body>
+  void parallel_for(uint32_t count, const Body& body) {
+    run(
+        count,
+        [](const void* b, uint32_t item, uint32_t thread) {
+          (*static_cast<const Body*>(b))(item, thread);
+        },
+        &body);
+  }
+
+ private:
+  using ItemFunction = void (*)(const void* body, uint32_t item, uint32_t thread);
+
+  void run(uint32_t count, ItemFunction function, const void* body);
+  bool take_items(uint32_t thread);
+  void work(uint32_t thread);
+  bool has_items() const;
+
+  // What the loop is. A thread reads it before it takes an item and may use it only if taking
+  // succeeded: a ticket of another job fails (see take_items).
+  std::atomic<ItemFunction> function_{nullptr};
+  std::atomic<const void*> body_{nullptr};
+  std::atomic<uint32_t> count_{0};
+
+  std::atomic<uint64_t> ticket_;     // job number << 32 | next item
+  std::atomic<uint32_t> done_{0};    // items finished of this job
+  std::atomic<uint32_t> parked_{0};  // threads asleep
+  std::atomic<bool> stop_{false};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace trit
+
+#endif  // TRITSTACK_RUNTIME_THREAD_POOL_H_
