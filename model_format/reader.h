@@ -55,6 +55,7 @@ class ModelReader {
 
   Span<const uint8_t> tokenizer() const { return tokenizer_; }       // empty: converted without one
   std::string_view chat_template() const { return chat_template_; }  // the source's text
+  std::string_view quantizer_options() const { return quantizer_options_; }
   // First byte of a block (index into blocks(), < whole_blocks()).
   const uint8_t* block_data(size_t block) const;
 
@@ -70,9 +71,9 @@ class ModelReader {
   GenerationDefaults generation_;
   std::vector<MatrixInfo> matrices_;
   std::vector<BlockInfo> blocks_;
-  std::vector<Span<const float>> vectors_;  // [role * max(n_layers, 1) + layer]
+  std::vector<Span<const float>> vectors_;  // [role * n_layers + layer]
   Span<const uint8_t> tokenizer_;
-  std::string_view chat_template_;
+  std::string_view chat_template_, quantizer_options_;
   size_t base_blocks_ = 0, whole_blocks_ = 0;
   uint64_t file_id_ = 0, file_bytes_ = 0, head_bytes_ = 0, base_end_ = 0;
   uint16_t version_major_ = 0, version_minor_ = 0;
