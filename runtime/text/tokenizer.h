@@ -11,6 +11,7 @@
 
 #include "model_format/span.h"
 #include "model_format/status.h"
+#include "model_format/tokenizer_section.h"
 
 namespace trit {
 
@@ -47,7 +48,7 @@ class Tokenizer {
 
  private:
   friend class StreamDecoder;
-  // ... the views into the section
+  TokenizerSection section_;
 };
 
 // Decodes token by token and never hands out half a character.
