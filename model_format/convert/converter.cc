@@ -1,0 +1,191 @@
+// See converter.h: options are checked, the folder is read, the output is opened, then matrix after
+// matrix is converted and at last the residual planes are put in order.
+#include "model_format/convert/converter.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "model_format/convert/convert_matrix.h"
+#include "model_format/convert/hf_model.h"
+#include "model_format/convert/plane_order.h"
+#include "model_format/writer.h"
+
+namespace trit {
+namespace {
+
+constexpr uint32_t kBaseLayerPlanes = 2, kBaseHeadPlanes = 3;
+constexpr uint32_t kMaxGroup = 1u << 20;
+constexpr uint32_t kMaxThreads = 1024;
+
+Status check_option(const char* name, uint32_t value, uint32_t min, uint32_t max) {
+  if (value >= min && value <= max) return Status();
+  return Status(Code::kUsage, std::string(name) + ": expected " + std::to_string(min) + ".." +
+                                  std::to_string(max) + ", found " + std::to_string(value));
+}
+
+Status check_options(const QuantizeOptions& o) {
+  namespace fs = std::filesystem;
+  TRIT_RETURN_IF_ERROR(check_option("--planes", o.planes, 1, kMaxPlanes));
+  TRIT_RETURN_IF_ERROR(check_option("--head-planes", o.head_planes, 1, kMaxPlanes));
+  TRIT_RETURN_IF_ERROR(check_option("--group", o.group, 1, kMaxGroup));
+  TRIT_RETURN_IF_ERROR(check_option("-t", o.threads, 1, kMaxThreads));
+  if (o.output.empty()) return Status(Code::kUsage, "-o: expected a file name, found nothing");
+  std::error_code error;
+  const fs::file_status source = fs::status(o.source, error);
+  if (!fs::exists(source)) return io_error(o.source, "open", error ? error.value() : ENOENT);
+  if (!fs::is_directory(source))
+    return Status(Code::kUsage, o.source + ": expected a Hugging Face folder, found a file");
+  // --force must never replace what is being read.
+  for (fs::directory_iterator it(o.source, error), end; !error && it != end; it.increment(error)) {
+    std::error_code ignored;
+    if (fs::equivalent(it->path(), o.output, ignored))
+      return Status(Code::kUsage, o.output + ": the output is a file of the source folder");
+  }
+  return error ? io_error(o.source, "list", error.value()) : Status();
+}
+
+std::string options_text(const QuantizeOptions& o) {
+  const std::string encoding = std::string("encoding=") + encoding_name(o.encoding);
+  if (is_dense(o.encoding)) return encoding;
+  return encoding + " planes=" + std::to_string(o.planes) +
+         " head_planes=" + std::to_string(o.head_planes) + " group=" + std::to_string(o.group);
+}
+
+// What a matrix shall become. PTQTP leaves embedding and head alone, so they are tied even when the
+// layers are free or native.
+MatrixInfo plan_matrix(const SourceMatrix& source, const QuantizeOptions& o) {
+  MatrixInfo m;
+  m.role = source.role;
+  m.layer = source.layer;
+  m.rows = source.shape.rows;
+  m.cols = source.shape.cols;
+  const bool in_layer = is_layer_role(source.role);
+  m.planes = m.base_planes = 1;
+  if (source.ternary != TernaryForm::kNone) {
+    m.encoding = Encoding::kNative;
+    m.group = m.cols;
+  } else if (is_dense(o.encoding)) {
+    m.encoding = o.encoding;
+  } else {
+    m.encoding = in_layer && o.encoding == Encoding::kFree ? Encoding::kFree : Encoding::kTied;
+    m.group = std::min(o.group, m.cols);
+    m.planes = in_layer ? o.planes : o.head_planes;
+    m.base_planes = m.encoding == Encoding::kFree
+                        ? m.planes
+                        : std::min(m.planes, in_layer ? kBaseLayerPlanes : kBaseHeadPlanes);
+  }
+  return m;
+}
+
+// Plane counts below which ordinary models are known to be of no use.
+void warn_of_few_planes(const std::vector<MatrixInfo>& matrices,
+                        std::vector<std::string>* warnings) {
+  bool layers = false, heads = false;
+  for (const MatrixInfo& m : matrices) {
+    if (m.encoding == Encoding::kNative || is_dense(m.encoding)) continue;
+    (is_layer_role(m.role) ? layers : heads) |=
+        m.planes < (is_layer_role(m.role) ? kBaseLayerPlanes : kBaseHeadPlanes);
+  }
+  if (layers) warnings->push_back("with fewer than 2 planes an ordinary model is of no use");
+  if (heads) warnings->push_back("fewer than 3 head planes cost much quality");
+}
+
+struct Totals {
+  double weights = 0, bits = 0, error = 0;
+
+  // `planes` of the matrix resident.
+  void add(const MatrixInfo& m, uint32_t planes) {
+    const double n = static_cast<double>(m.rows) * m.cols;
+    weights += n;
+    for (uint32_t p = 0; p < planes; ++p) bits += 8.0 * static_cast<double>(block_bytes(m, p));
+    error += n * static_cast<double>(m.errors[planes - 1]);
+  }
+  double bits_per_weight() const { return weights > 0 ? bits / weights : 0; }
+  double relative_error() const { return weights > 0 ? std::sqrt(error / weights) : 0; }
+};
+
+void fill_report(const std::vector<MatrixInfo>& matrices, const std::vector<VectorData>& vectors,
+                 QuantizeReport* report) {
+  uint32_t least = 1, most = 1;
+  Totals heads;
+  for (const MatrixInfo& m : matrices) {
+    report->parameters += uint64_t{m.rows} * m.cols;
+    if (!is_layer_role(m.role)) {
+      heads.add(m, m.planes);
+      continue;
+    }
+    least = std::max(least, m.base_planes);
+    most = std::max(most, m.planes);
+  }
+  for (const VectorData& v : vectors) report->parameters += v.values.size();
+  report->head_bits_per_weight = heads.bits_per_weight();
+  report->head_relative_error = heads.relative_error();
+  for (uint32_t planes = least; planes <= most; ++planes) {
+    Totals layers;
+    for (const MatrixInfo& m : matrices)
+      if (is_layer_role(m.role)) layers.add(m, std::min(planes, m.planes));
+    report->rows.push_back({planes, static_cast<uint64_t>((layers.bits + heads.bits) / 8),
+                            layers.bits_per_weight(), layers.relative_error()});
+  }
+}
+
+Status convert_all(const QuantizeOptions& options, const HfModel& model, ModelWriter* writer,
+                   std::vector<MatrixInfo>* matrices, const QuantizeProgress& progress,
+                   const std::atomic<bool>& cancel) {
+  uint64_t total = 0, done = 0;
+  for (const MatrixInfo& m : *matrices) total += uint64_t{m.rows} * m.cols;
+  for (uint32_t i = 0; i < matrices->size(); ++i) {
+    MatrixInfo& info = (*matrices)[i];
+    const std::string name = matrix_name(info);
+    const auto report = [&](uint64_t rows) {
+      if (progress) progress(name, done + rows * info.cols, total);
+    };
+    const MatrixTask task{model.tensors, model.matrices[i], info,   i,
+                          writer,        options.threads,   cancel, report};
+    TRIT_RETURN_IF_ERROR(convert_matrix(task, info.errors));
+    writer->set_errors(i, info.errors);
+    done += uint64_t{info.rows} * info.cols;
+  }
+  if (progress) progress("writing", total, total);
+  if (cancel) return Status(Code::kCancelled, "interrupted");
+  return writer->finish(order_planes(*matrices));
+}
+
+}  // namespace
+
+Result<QuantizeReport> quantize(const QuantizeOptions& options, const QuantizeProgress& progress,
+                                const std::atomic<bool>& cancel) {
+  TRIT_RETURN_IF_ERROR(check_options(options));
+  if (progress) progress("reading", 0, 1);
+  auto model = read_hf_model(options.source);
+  if (!model.ok()) return model.status();
+  if (options.encoding == Encoding::kNative && model->config.ternary == TernaryForm::kNone)
+    return Status(Code::kUnsupported,
+                  options.source + ": native encoding needs ternary weights, found ordinary ones");
+
+  std::vector<MatrixInfo> matrices;
+  for (const SourceMatrix& source : model->matrices)
+    matrices.push_back(plan_matrix(source, options));
+  QuantizeReport report;
+  report.warnings = std::move(model->warnings);
+  warn_of_few_planes(matrices, &report.warnings);
+
+  FileDescription description;
+  description.config = model->config.model;
+  description.generation = model->text.generation;
+  description.matrices = matrices;
+  description.vectors = model->vectors;
+  description.tokenizer = std::move(model->text.tokenizer);
+  description.chat_template = std::move(model->text.chat_template);
+  description.quantizer_options = options_text(options);
+  auto writer = ModelWriter::create(options.output, std::move(description), options.force);
+  if (!writer.ok()) return writer.status();
+  TRIT_RETURN_IF_ERROR(
+      convert_all(options, model.value(), writer->get(), &matrices, progress, cancel));
+  report.file_bytes = (*writer.value()).file_bytes();
+  fill_report(matrices, model->vectors, &report);
+  return report;
+}
+
+}  // namespace trit

@@ -1,0 +1,67 @@
+// See parallel_blocks.h. Blocks are handed out in ascending order, so every block below a failing
+// one was handed out before it and is finished: the lowest failure is the same in every run.
+#include "model_format/convert/parallel_blocks.h"
+
+#include <algorithm>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace trit {
+namespace {
+
+struct Work {
+  Work(uint64_t count, const std::atomic<bool>& stop) : blocks(count), cancel(stop) {}
+
+  const uint64_t blocks;
+  const std::atomic<bool>& cancel;
+  std::atomic<uint64_t> next{0}, done{0};
+  std::atomic<bool> failed{false};
+  std::mutex mutex;  // guards the two below
+  uint64_t failed_block = UINT64_MAX;
+  Status status;
+
+  void run(const BlockFunction& worker, const std::function<void(uint64_t)>& progress) {
+    while (!failed && !cancel) {
+      const uint64_t block = next++;
+      if (block >= blocks) return;
+      const Status result = worker(block);
+      if (!result.ok()) fail(block, result);
+      const uint64_t finished = ++done;
+      if (progress) progress(finished);
+    }
+  }
+
+  void fail(uint64_t block, const Status& why) {
+    failed = true;
+    const std::lock_guard<std::mutex> lock(mutex);
+    if (block >= failed_block) return;
+    failed_block = block;
+    status = why;
+  }
+};
+
+}  // namespace
+
+Status parallel_blocks(uint64_t blocks, uint32_t threads, const std::atomic<bool>& cancel,
+                       const std::function<BlockFunction()>& make_worker,
+                       const std::function<void(uint64_t done)>& progress) {
+  Work work(blocks, cancel);
+  std::vector<std::thread> others;
+  const uint64_t wanted = std::min<uint64_t>(threads, blocks);
+  for (uint64_t i = 1; i < wanted; ++i) {
+    try {
+      others.emplace_back([&work, worker = make_worker()] { work.run(worker, nullptr); });
+    } catch (const std::system_error&) {
+      break;  // the system gives no more threads: those there are do the work
+    }
+  }
+  work.run(make_worker(), progress);
+  for (std::thread& t : others) t.join();
+  if (work.failed) return work.status;
+  if (work.done < blocks) return Status(Code::kCancelled, "interrupted");
+  return Status();
+}
+
+}  // namespace trit
