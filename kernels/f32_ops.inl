@@ -120,21 +120,30 @@ TRIT_INLINE f32v exp_part(f32v x) {
   return (e * (f32v)first) * (f32v)second;
 }
 
+// Lanes [i, n), at most 16, of kRows rows times kTokens inputs.
+template <typename T, int kRows, int kTokens>
+TRIT_INLINE void dot_step(Lanes acc[kTokens][kRows], const T* rows, size_t row_stride,
+                          const float* x, size_t x_stride, uint32_t i, uint32_t n) {
+  Lanes in[kTokens];
+  TRIT_UNROLL for (int t = 0; t < kTokens; ++t) in[t] = load_at(x + t * x_stride, i, n);
+  TRIT_UNROLL for (int r = 0; r < kRows; ++r) {
+    const Lanes row = load_at(rows + r * row_stride, i, n);
+    TRIT_UNROLL for (int t = 0; t < kTokens; ++t) add_products(&acc[t][r], row, in[t]);
+  }
+}
+
 // y[t * y_stride + r] = rows[r] . x[t]. Each (row, token) has one accumulator of 16 lanes; several
 // of them are in flight to hide the latency of additions.
 template <typename T, int kRows, int kTokens>
 TRIT_INLINE void dot_block(const T* rows, size_t row_stride, const float* x, size_t x_stride,
                            uint32_t n, float* y, size_t y_stride) {
   Lanes acc[kTokens][kRows];
-  memset(acc, 0, sizeof(acc));
-  for (uint32_t i = 0; i < n; i += kLanes) {
-    Lanes in[kTokens];
-    TRIT_UNROLL for (int t = 0; t < kTokens; ++t) in[t] = load_at(x + t * x_stride, i, n);
-    TRIT_UNROLL for (int r = 0; r < kRows; ++r) {
-      const Lanes row = load_at(rows + r * row_stride, i, n);
-      TRIT_UNROLL for (int t = 0; t < kTokens; ++t) add_products(&acc[t][r], row, in[t]);
-    }
-  }
+  TRIT_UNROLL for (int t = 0; t < kTokens; ++t) TRIT_UNROLL for (int r = 0; r < kRows; ++r)
+      acc[t][r] = splat_lanes(0);
+  uint32_t i = 0;
+  for (; n - i >= kLanes; i += kLanes)
+    dot_step<T, kRows, kTokens>(acc, rows, row_stride, x, x_stride, i, n);
+  if (i < n) dot_step<T, kRows, kTokens>(acc, rows, row_stride, x, x_stride, i, n);
   TRIT_UNROLL for (int t = 0; t < kTokens; ++t) TRIT_UNROLL for (int r = 0; r < kRows; ++r)
       y[t * y_stride + r] = add_lanes(acc[t][r]);
 }
