@@ -1,0 +1,58 @@
+// The pool alone: every item once, whoever runs it, however often.
+#include "runtime/thread_pool.h"
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <vector>
+
+using namespace trit;
+
+TEST_CASE("every item runs exactly once on any number of threads") {
+  for (uint32_t threads : {1u, 2u, 3u, 8u}) {
+    ThreadPool pool(threads);
+    CHECK(pool.size() == threads);
+    for (uint32_t count : {0u, 1u, 2u, 7u, 1000u}) {
+      std::vector<std::atomic<int>> runs(count);
+      std::atomic<bool> valid_thread{true};
+      pool.parallel_for(count, [&](uint32_t item, uint32_t thread) {
+        ++runs[item];
+        if (thread >= threads) valid_thread = false;
+      });
+      CHECK(valid_thread);
+      int wrong = 0;
+      for (const auto& n : runs) wrong += n != 1;
+      CHECK(wrong == 0);
+    }
+  }
+}
+
+TEST_CASE("thousands of small loops in a row lose no item, asleep or awake") {
+  ThreadPool pool(4);
+  uint64_t expected = 0;
+  std::atomic<uint64_t> sum{0};
+  for (uint32_t round = 0; round < 3000; ++round) {
+    const uint32_t count = 1 + round % 5;
+    pool.parallel_for(count, [&](uint32_t item, uint32_t) { sum += item + round; });
+    for (uint32_t item = 0; item < count; ++item) expected += item + round;
+    // Now and then the others have time to fall asleep.
+    if (round % 500 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  CHECK(sum == expected);
+}
+
+TEST_CASE("what the items wrote is visible to the caller afterwards") {
+  ThreadPool pool(3);
+  std::vector<uint32_t> out(257);
+  for (uint32_t round = 0; round < 200; ++round) {
+    pool.parallel_for(257, [&](uint32_t item, uint32_t) { out[item] = item * round; });
+    uint32_t wrong = 0;
+    for (uint32_t item = 0; item < 257; ++item) wrong += out[item] != item * round;
+    CHECK(wrong == 0);
+  }
+}
+
+TEST_CASE("the default number of threads is at least one") {
+  CHECK(default_thread_count() >= 1);
+  CHECK(default_thread_count() <= kMaxThreads);
+}
