@@ -7,7 +7,8 @@
 // Contracts common to all entries: input and output ranges do not overlap unless said; a kernel
 // writes only the elements named in its range; results for one row or token depend neither on how
 // ranges are cut nor on how many tokens are passed at once (so threads and prefill chunks cannot
-// change bits); non-finite input gives the same defined bits everywhere and never traps.
+// change bits); non-finite input gives the same defined bits everywhere and never traps (but which
+// NaN a result is, is defined only for the f16 conversions).
 #ifndef TRITSTACK_KERNELS_KERNELS_H_
 #define TRITSTACK_KERNELS_KERNELS_H_
 
@@ -48,11 +49,12 @@ struct KernelTable {
                                int8_t* codes, float* scales, int32_t* sums);
 
   // y = W x for one token, rows of tiles [tile_begin, tile_end), rows past w->rows not written.
-  // Per row, groups in order, acc (f32) starts at 0:
-  //   tied:   n = sum_p 3^(planes-1-p) * (digits_p . codes)   acc += f32(n) * (s * prefix_factor *
-  //   sx) free:   per plane p in order                             acc += f32(digits_p . codes) *
-  //   (a_p * sx) native: one group, n = digits . codes                    acc  = f32(n) * (a * sx)
-  // f32(n) rounds to nearest even; products in parentheses are formed first, left to right.
+  // Per row, acc (f32) starts at 0, then groups in order:
+  //   tied, native:  n = sum_p 3^(planes-1-p) * (digits_p . codes)
+  //                  acc += f32(n) * (scale * prefix_factor * sx)
+  //   free:          for each plane p in order: acc += f32(digits_p . codes) * (scale_p * sx)
+  // The integers are int32 (they wrap, at sizes that no model has); f32(n) rounds to nearest even;
+  // products in parentheses are formed first, left to right.
   // y: [rows], indexed by absolute row.
   void (*trit_gemv)(const TritView* w, const QuantizedActivations* x, uint32_t tile_begin,
                     uint32_t tile_end, float* y);
@@ -73,21 +75,22 @@ struct KernelTable {
   // as a tree: l += l + 8, l + 4, l + 2, l + 1.
   float (*dot)(const float* a, const float* b, uint32_t n);
 
-  // out = x / sqrt(mean(x^2) + eps) * weight. The sum of squares as `dot`. out may be x.
+  // out = x * (1 / sqrt(mean(x^2) + eps)) * weight. The sum of squares as `dot`. out may be x.
   void (*rmsnorm)(const float* x, const float* weight, uint32_t n, float eps, float* out);
 
-  // Half-split rotation in place: (x[i], x[i + half]) for i < half, with cos[i], sin[i].
+  // Half-split rotation in place: for i < half, with cos[i], sin[i]:
+  // (a, b) = (x[i], x[i + half]) becomes (a * cos - b * sin, b * cos + a * sin).
   void (*rope)(float* x, const float* cos, const float* sin, uint32_t half);
 
   void (*add)(float* x, const float* y, uint32_t n);     // x += y
   void (*multiply)(float* x, float factor, uint32_t n);  // x *= factor
 
-  // gate = act(gate) * up, act = x / (1 + exp(-x)) or max(x, 0)^2.
+  // gate = act(gate) * up, act = x / (1 + exp(-x)) or max(x, 0)^2. NaN stays NaN.
   void (*silu_mul)(float* gate, const float* up, uint32_t n);
   void (*relu2_mul)(float* gate, const float* up, uint32_t n);
 
-  // In place; returns nothing. max, exp(x - max), sum over 16 fixed lanes and the tree of `dot`,
-  // then each times 1 / sum. -inf gives 0. n >= 1.
+  // In place: max, exp(x - max), sum over 16 fixed lanes and the tree of `dot`, then each times
+  // 1 / sum. -inf gives 0; NaN anywhere, or nothing but -inf, gives NaN everywhere. n >= 1.
   void (*softmax)(float* x, uint32_t n);
 
   // One query head over positions [0, n_positions): out[head_dim] = softmax(q . k * scale) v, the

@@ -42,6 +42,8 @@ class GuardedBuffer {
   const T& operator[](size_t i) const { return data_[i]; }
   T* begin() { return data_; }
   T* end() { return data_ + count_; }
+  const T* begin() const { return data_; }
+  const T* end() const { return data_ + count_; }
 
   void canary() { std::memset(static_cast<void*>(data_), 0x5a, count_ * sizeof(T)); }
 
