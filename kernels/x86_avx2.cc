@@ -237,8 +237,9 @@ template <uint32_t kTokens>
 static void multiply_strip(const Strip& s, const QuantizedActivations* x, uint64_t token, float* y,
                            size_t y_stride) {
   const PlaneWalk& walk = s.walk;
-  // A product pair is at most 2 * 128 * the largest code, which malformed bytes raise by a half.
-  const uint32_t max_run = 32767 / (2 * 128 * 3 * walk.offset);
+  // n digits of a byte position sum to at most 2 n + 1 (only a run that begins at the top digit of
+  // a malformed byte has the 1: its other digits are small), each times offset * 128, in pairs.
+  const uint32_t max_run = (32767 / (2 * 128 * walk.offset) - 1) / 2;
   __m256 acc[kTokens][kHalves] = {};
   for (uint32_t g = 0; g < walk.groups; ++g)
     for (uint32_t part = 0; part < walk.parts; ++part) {
