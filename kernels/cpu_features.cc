@@ -4,7 +4,7 @@
 
 #include "kernels/target.h"
 
-#if defined(__x86_64__) || defined(__i386__)
+#if TRIT_X86
 #include <cpuid.h>
 #endif
 
