@@ -23,7 +23,7 @@ uint64_t rotate_left(uint64_t x, int bits) {
 
 }  // namespace
 
-Random::Random(uint64_t seed) {
+Xoshiro256::Xoshiro256(uint64_t seed) {
   for (uint64_t& word : state_) {
     seed += 0x9e3779b97f4a7c15;  // splitmix64
     uint64_t z = seed;
@@ -33,7 +33,7 @@ Random::Random(uint64_t seed) {
   }
 }
 
-uint64_t Random::next() {
+uint64_t Xoshiro256::next() {
   const uint64_t result = rotate_left(state_[1] * 5, 7) * 9;
   const uint64_t t = state_[1] << 17;
   state_[2] ^= state_[0];
@@ -45,7 +45,7 @@ uint64_t Random::next() {
   return result;
 }
 
-double Random::uniform() {
+double Xoshiro256::uniform() {
   return static_cast<double>(next() >> 11) * 0x1p-53;
 }
 
@@ -83,7 +83,7 @@ void Sampler::carve(Arena* arena, uint32_t ids) {
 
 void Sampler::reset(const SamplingOptions& options) {
   options_ = options;
-  random_ = Random(options.seed);
+  random_ = Xoshiro256(options.seed);
   std::memset(occurrences_, 0, ids_ * sizeof *occurrences_);
 }
 

@@ -13,10 +13,10 @@
 namespace trit {
 
 // xoshiro256** of Blackman and Vigna, its state filled by splitmix64 as they advise.
-class Random {
+class Xoshiro256 {
  public:
-  explicit Random(uint64_t seed);
-  Random(uint64_t s0, uint64_t s1, uint64_t s2, uint64_t s3) : state_{s0, s1, s2, s3} {}
+  explicit Xoshiro256(uint64_t seed);
+  Xoshiro256(uint64_t s0, uint64_t s1, uint64_t s2, uint64_t s3) : state_{s0, s1, s2, s3} {}
   uint64_t next();
   double uniform();  // [0, 1), a multiple of 2^-53
 
@@ -67,7 +67,7 @@ class Sampler {
   void sort_best(uint32_t count);
 
   SamplingOptions options_;
-  Random random_{0};
+  Xoshiro256 random_{0};
   uint32_t ids_ = 0;
   float* penalized_ = nullptr;       // [ids] logits after penalties
   uint32_t* occurrences_ = nullptr;  // [ids] in the penalty window; zero between calls

@@ -35,7 +35,7 @@ TinyModel model_of(Encoding encoding, Encoding head) {
 }
 
 std::vector<int32_t> some_ids(size_t count, uint64_t seed) {
-  Random random(seed);
+  Xoshiro256 random(seed);
   std::vector<int32_t> ids(count);
   for (int32_t& id : ids) id = static_cast<int32_t>(random.next() % 1003);
   return ids;

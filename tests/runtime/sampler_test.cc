@@ -40,7 +40,7 @@ SamplingOptions plain() {  // every rule off
 }
 
 std::vector<float> random_logits(uint32_t count, uint64_t seed, double scale) {
-  Random random(seed);
+  Xoshiro256 random(seed);
   std::vector<float> logits(count);
   for (float& x : logits) x = static_cast<float>((random.uniform() - 0.5) * scale);
   return logits;
@@ -103,21 +103,21 @@ void check_distribution(const std::vector<float>& logits, const SamplingOptions&
 }  // namespace
 
 TEST_CASE("xoshiro256** and its splitmix64 seeding give the published numbers") {
-  Random random(1, 2, 3, 4);
+  Xoshiro256 random(1, 2, 3, 4);
   for (uint64_t expected :
        {11520ull, 0ull, 1509978240ull, 1215971899390074240ull, 1216172134540287360ull,
         607988272756665600ull, 16172922978634559625ull, 8476171486693032832ull,
         10595114339597558777ull, 2904607092377533576ull})
     CHECK(random.next() == expected);
   // The state that splitmix64 makes of the seed 1234567.
-  Random seeded(1234567);
-  Random same(6457827717110365317ull, 3203168211198807973ull, 9817491932198370423ull,
-              4593380528125082431ull);
+  Xoshiro256 seeded(1234567);
+  Xoshiro256 same(6457827717110365317ull, 3203168211198807973ull, 9817491932198370423ull,
+                  4593380528125082431ull);
   for (int i = 0; i < 10; ++i) CHECK(seeded.next() == same.next());
 }
 
 TEST_CASE("uniform numbers lie in [0, 1) and fill it evenly") {
-  Random random(5);
+  Xoshiro256 random(5);
   int low = 0;
   for (int i = 0; i < 10000; ++i) {
     const double u = random.uniform();
