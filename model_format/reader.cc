@@ -95,10 +95,12 @@ Status HeadParser::parse_header() {
       header::kFileBytes, out_->file_bytes_ >= file_.bytes && out_->file_bytes_ <= kMaxFileBytes,
       "at least the size of the file, " + std::to_string(file_.bytes) + ", and at most 2^62",
       std::to_string(out_->file_bytes_)));
-  return file_.require(header::kHeadBytes,
-                       out_->head_bytes_ >= header_bytes && out_->head_bytes_ <= out_->base_end_,
-                       std::to_string(header_bytes) + ".." + std::to_string(out_->base_end_),
-                       std::to_string(out_->head_bytes_));
+  TRIT_RETURN_IF_ERROR(file_.require(header::kHeadBytes, out_->head_bytes_ >= header_bytes,
+                                     "at least header_bytes, " + std::to_string(header_bytes),
+                                     std::to_string(out_->head_bytes_)));
+  return file_.require(header::kBaseEnd, out_->base_end_ >= out_->head_bytes_,
+                       "at least head_bytes, " + std::to_string(out_->head_bytes_),
+                       std::to_string(out_->base_end_));
 }
 
 Status HeadParser::parse_sections() {
@@ -131,7 +133,7 @@ Status HeadParser::parse_sections() {
     const uint64_t size = entry.get<uint64_t>(section_entry::kSize);
     TRIT_RETURN_IF_ERROR(entry.require(
         section_entry::kSize, offset <= out_->head_bytes_ && size <= out_->head_bytes_ - offset,
-        "a section that ends inside the head", std::to_string(size)));
+        "a section that ends inside head_bytes", std::to_string(size)));
     TRIT_RETURN_IF_ERROR(file_.zeros(end, offset));
     const std::string name = i < kSectionKinds ? kSectionNames[kind] : entry.name;
     const Region section = file_.part(offset, size, name);
