@@ -189,6 +189,7 @@ int chat_command(int argc, char** argv) {
   if (const int code =
           set_sampling(flags.sampling, flags.model.verbose, model.get(), session.get(), &seed))
     return code;
+  announce(flags.model, model.get(), session.get());
   Conversation conversation(model.get(), session.get(), parse_reasoning(*flags.reasoning),
                             static_cast<int32_t>(*flags.max_tokens), flags.stops);
   if (terminal) {

@@ -75,8 +75,7 @@ int logits_command(int argc, char** argv) {
   if (const int code = open_model(flags, &model)) return code;
   SessionHandle session;
   if (const int code = open_session(flags, model.get(), 0, &session)) return code;
-  if (ids.size() > trit_session_context(session.get()))
-    return context_error(ids.size(), session.get());
+  if (const int code = check_prompt(ids, model.get(), session.get())) return code;
 
   const size_t vocab = model_info(model.get()).vocab;
   const size_t chunk = std::max(kChunk, static_cast<size_t>(flags.chunk.value_or(0)));
@@ -86,6 +85,7 @@ int logits_command(int argc, char** argv) {
     if (!created.ok()) return fail(created.status());
     file = std::move(created.value());
   }
+  announce(flags, model.get(), session.get());
   Hasher hasher(0);
   if (const int code =
           write_logits(ids, chunk, vocab, session.get(), &hasher, file ? &file->file() : nullptr))

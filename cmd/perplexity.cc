@@ -95,9 +95,8 @@ std::vector<Window> all_windows(const Text& text, size_t context) {
   for (size_t begin = 0; begin < text.ids.size(); begin += step) {
     Window window = {{}, 1};
     if (text.bos >= 0) window.ids.push_back(text.bos);
-    const size_t end = std::min(begin + step, text.ids.size());
-    window.ids.insert(window.ids.end(), text.ids.begin() + static_cast<ptrdiff_t>(begin),
-                      text.ids.begin() + static_cast<ptrdiff_t>(end));
+    for (size_t i = begin; i < std::min(begin + step, text.ids.size()); ++i)
+      window.ids.push_back(text.ids[i]);
     if (window.ids.size() > 1) windows.push_back(std::move(window));
   }
   return windows;
@@ -185,7 +184,9 @@ int open_reference(const PerplexityFlags& f, const trit_model* model, const Text
   if (const int code = read_tokens(f, reference->get(), &other)) return code;
   if (other.ids != text.ids || model_info(reference->get()).vocab != model_info(model).vocab)
     return fail(TRIT_USAGE, *f.reference + ": not the same model: its tokens differ");
-  return open_session(flags, reference->get(), kDefaultContext, session);
+  if (const int code = open_session(flags, reference->get(), kDefaultContext, session)) return code;
+  announce(flags, reference->get(), session->get());
+  return TRIT_OK;
 }
 
 void print_results(const PerplexityFlags& f, const Figures& figures, size_t windows) {
@@ -237,6 +238,7 @@ int perplexity_command(int argc, char** argv) {
     windows.resize(static_cast<size_t>(*flags.chunks));
   if (windows.empty()) return fail(TRIT_USAGE, "perplexity: --chunks: expected at least 1");
 
+  announce(flags.model, model.get(), session.get());
   const size_t vocab = model_info(model.get()).vocab;
   std::vector<Scorer> scorers = {Scorer(session.get(), vocab)};
   if (flags.reference) {

@@ -60,17 +60,17 @@ QuantizeOptions quantize_options(const QuantizeFlags& f) {
   return options;
 }
 
-void print_table(const std::string& output, const QuantizeReport& report) {
+void print_table(const QuantizeFlags& flags, const QuantizeReport& report) {
   print(format("%6s %14s %12s %15s\n", "planes", "bytes", "bits/weight", "relative error"));
   for (const auto& row : report.rows) {
-    const std::string planes = row.planes ? std::to_string(row.planes) : "dense";
+    const std::string planes = flags.dense ? *flags.dense : std::to_string(row.planes);
     print(format("%6s %14" PRIu64 " %12.3f %15.5f\n", planes.c_str(), row.bytes,
                  row.bits_per_weight, row.relative_error));
   }
   print(format("%6s %14s %12.3f %15.5f\n", "head", "", report.head_bits_per_weight,
                report.head_relative_error));
-  print(format("%s: %" PRIu64 " weights in %" PRIu64 " bytes\n", output.c_str(), report.parameters,
-               report.file_bytes));
+  print(format("%s: %" PRIu64 " weights in %" PRIu64 " bytes\n", flags.output->c_str(),
+               report.parameters, report.file_bytes));
 }
 
 void print_json(const std::string& output, const QuantizeReport& report) {
@@ -106,8 +106,7 @@ int quantize_command(int argc, char** argv) {
   }();
   if (!report.ok()) return fail(report.status());
   for (const std::string& warning : report->warnings) note("warning: " + warning);
-  flags.json ? print_json(*flags.output, report.value())
-             : print_table(*flags.output, report.value());
+  flags.json ? print_json(*flags.output, report.value()) : print_table(flags, report.value());
   return TRIT_OK;
 }
 

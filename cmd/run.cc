@@ -178,8 +178,8 @@ int run_command(int argc, char** argv) {
   if (const int code =
           set_sampling(options.sampling, options.model.verbose, model.get(), session.get(), &seed))
     return code;
-  if (prompt.size() > trit_session_context(session.get()))
-    return context_error(prompt.size(), session.get());
+  if (const int code = check_prompt(prompt, model.get(), session.get())) return code;
+  announce(options.model, model.get(), session.get());
   if (const trit_status s =
           trit_session_prefill(session.get(), prompt.data(), prompt.size(), nullptr))
     return fail(s);

@@ -122,75 +122,41 @@ LineEnd LineEditor::read(std::string* line) {
 
 LineEditor::Step LineEditor::take(unsigned char byte) {
   using Key = LineBuffer::Key;
-  switch (byte) {
-    case '\r':
-    case '\n':
-      return Step::kLine;
-    case control('C'):
-      return Step::kInterrupt;
-    case control('D'):
-      if (buffer_.text().empty()) return Step::kEnd;
-      buffer_.press(Key::kDelete);
-      break;
-    case control('A'):
-      buffer_.press(Key::kHome);
-      break;
-    case control('B'):
-      buffer_.press(Key::kLeft);
-      break;
-    case control('E'):
-      buffer_.press(Key::kEnd);
-      break;
-    case control('F'):
-      buffer_.press(Key::kRight);
-      break;
-    case control('H'):
-    case 0x7f:
-      buffer_.press(Key::kBackspace);
-      break;
-    case control('K'):
-      buffer_.press(Key::kKillAfter);
-      break;
-    case control('L'):
-      show_bytes("\x1b[H\x1b[2J");
-      break;
-    case control('N'):
-      recall(1);
-      break;
-    case control('P'):
-      recall(-1);
-      break;
-    case control('U'):
-      buffer_.press(Key::kKillBefore);
-      break;
-    case control('W'):
-      buffer_.press(Key::kWordBack);
-      break;
-    case control('Z'):
-      suspend();
-      break;
-    case 0x1b:
-      escape_sequence();
-      break;
-    case '\t':
-      buffer_.insert(" ");
-      break;
-    default:
-      if (byte >= 0x20) {
-        std::string character(1, static_cast<char>(byte));
-        for (int left = byte >= 0xf0   ? 3
-                        : byte >= 0xe0 ? 2
-                        : byte >= 0xc0 ? 1
-                                       : 0;
-             left > 0; --left) {
-          const int next = read_byte();
-          if (next < 0) break;
-          character += static_cast<char>(next);
-        }
-        buffer_.insert(character);
-      }
+  struct Binding {
+    unsigned char byte;
+    Key key;
+  };
+  constexpr Binding kBindings[] = {
+      {control('A'), Key::kHome},       {control('B'), Key::kLeft},
+      {control('D'), Key::kDelete},     {control('E'), Key::kEnd},
+      {control('F'), Key::kRight},      {control('H'), Key::kBackspace},
+      {0x7f, Key::kBackspace},          {control('K'), Key::kKillAfter},
+      {control('U'), Key::kKillBefore}, {control('W'), Key::kWordBack}};
+  if (byte == '\r' || byte == '\n') return Step::kLine;
+  if (byte == control('C')) return Step::kInterrupt;
+  if (byte == control('D') && buffer_.text().empty()) return Step::kEnd;
+  for (const Binding& binding : kBindings) {
+    if (binding.byte == byte) buffer_.press(binding.key);
   }
+  if (byte == control('L')) show_bytes("\x1b[H\x1b[2J");
+  if (byte == control('N')) recall(1);
+  if (byte == control('P')) recall(-1);
+  if (byte == control('Z')) suspend();
+  if (byte == 0x1b) escape_sequence();
+  if (byte == '\t') buffer_.insert(" ");
+  if (byte >= 0x20 && byte != 0x7f) insert_character(byte);
   return Step::kMore;
+}
+
+void LineEditor::insert_character(unsigned char lead) {
+  std::string character(1, static_cast<char>(lead));
+  int left = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc0 ? 1 : 0;
+  for (; left > 0; --left) {
+    const int next = read_byte();
+    if (next < 0) break;
+    character += static_cast<char>(next);
+  }
+  buffer_.insert(character);
 }
 
 // ESC [ A and its like (ESC O A on some terminals); what is not known is read and ignored.

@@ -48,6 +48,7 @@ class LineEditor {
  private:
   enum class Step { kMore, kLine, kEnd, kInterrupt };
   Step take(unsigned char byte);
+  void insert_character(unsigned char lead);
   void escape_sequence();
   void recall(int direction);
   void suspend();

@@ -139,15 +139,19 @@ int open_session(const ModelFlags& flags, trit_model* model, uint32_t default_co
   if (const trit_status s = trit_session_open(model, &options, &opened)) return fail(s);
   session->reset(opened);
   cancel_on_interrupt(opened);
-  const uint32_t context = trit_session_context(opened);
+  return TRIT_OK;
+}
+
+void announce(const ModelFlags& flags, const trit_model* model, const trit_session* session) {
+  const trit_model_info info = model_info(model);
+  const uint32_t context = trit_session_context(session);
   std::string line =
       format("%s: context %u, cache %s/%s, threads %u, %s", planes_text(info).c_str(), context,
              cache_name(flags.cache_k, info), cache_name(flags.cache_v, info),
-             trit_session_threads(opened), trit_kernel_level());
+             trit_session_threads(session), trit_kernel_level());
   if (context > info.max_context)
     line += format(" (the model was made for %u tokens)", info.max_context);
   note(line);
-  return TRIT_OK;
 }
 
 int set_sampling(const SamplingFlags& flags, bool verbose, const trit_model* model,
@@ -217,10 +221,17 @@ trit_status tokenize_chat(const trit_model* model, const std::vector<trit_messag
   return s;
 }
 
-int context_error(size_t prompt_tokens, const trit_session* session) {
-  return fail(TRIT_LIMIT, format("the prompt has %zu tokens, the context holds %u; -c N makes a "
-                                 "larger one",
-                                 prompt_tokens, trit_session_context(session)));
+int check_prompt(const TokenIds& ids, const trit_model* model, const trit_session* session) {
+  const auto vocab = static_cast<int32_t>(model_info(model).vocab);
+  for (const int32_t id : ids) {
+    if (id >= vocab)
+      return fail(TRIT_USAGE, format("expected token ids below %d, found %d", vocab, id));
+  }
+  const uint32_t context = trit_session_context(session);
+  if (ids.size() <= context) return TRIT_OK;
+  return fail(TRIT_LIMIT,
+              format("the prompt has %zu tokens, the context holds %u; -c N makes a larger one",
+                     ids.size(), context));
 }
 
 Flag reasoning_flag(std::optional<std::string>* value) {

@@ -48,10 +48,11 @@ std::vector<Flag> join_flags(std::vector<Flag> a, const std::vector<Flag>& b,
 int open_model(const ModelFlags& flags, ModelHandle* model);
 trit_model_info model_info(const trit_model* model);
 
-// Opens a session and says on stderr what it will run with. default_context 0: min(model, 4096).
-// Interrupts cancel this session from here on.
+// default_context 0: min(model, 4096). Interrupts cancel this session from here on.
 int open_session(const ModelFlags& flags, trit_model* model, uint32_t default_context,
                  SessionHandle* session);
+// The one line on stderr that says what will run.
+void announce(const ModelFlags& flags, const trit_model* model, const trit_session* session);
 
 // The model's own defaults under the flags; `seed_used` receives the seed.
 int set_sampling(const SamplingFlags& flags, bool verbose, const trit_model* model,
@@ -65,8 +66,8 @@ trit_status detokenize(const trit_model* model, const TokenIds& ids, unsigned fl
 trit_status tokenize_chat(const trit_model* model, const std::vector<trit_message>& messages,
                           const trit_chat_options& options, TokenIds* ids);
 
-// A prompt that does not fit: exit 7 with both counts.
-int context_error(size_t prompt_tokens, const trit_session* session);
+// Ids that the model does not have are exit 2, more than the context holds are exit 7.
+int check_prompt(const TokenIds& ids, const trit_model* model, const trit_session* session);
 
 // --reasoning, for the commands that render a chat.
 Flag reasoning_flag(std::optional<std::string>* value);

@@ -31,13 +31,14 @@ Progress::~Progress() {
 
 void Progress::update(std::string_view stage, std::string_view detail, uint64_t done,
                       uint64_t total) {
+  const Clock::time_point now = Clock::now();
+  if (now - start_ < kQuiet) return;
   if (!terminal_) {
     if (stage != stage_) note(stage);
     stage_ = stage;
     return;
   }
-  const Clock::time_point now = Clock::now();
-  if (now - start_ < kQuiet || now - shown_at_ < kInterval || total == 0) return;
+  if (now - shown_at_ < kInterval || total == 0) return;
   shown_at_ = now;
   bar_shown_ = true;
   const double share = static_cast<double>(done) / static_cast<double>(total);

@@ -1,5 +1,5 @@
-// Progress of something long, on stderr: a bar with the time left on a terminal once it has taken a
-// second, one plain line per stage elsewhere.
+// Progress of something that has taken a second already, on stderr: a bar with the time left on a
+// terminal, one plain line per stage elsewhere.
 #ifndef TRITSTACK_CMD_COMMON_PROGRESS_H_
 #define TRITSTACK_CMD_COMMON_PROGRESS_H_
 

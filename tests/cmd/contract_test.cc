@@ -1,0 +1,235 @@
+// What every command promises: documented exit codes, one line per error, results alone on stdout,
+// JSON that parses, nothing half written. Runs the real binary on a small random model.
+#include <doctest/doctest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "model_format/json.h"
+#include "model_format/verify.h"
+#include "tests/support/process.h"
+#include "tests/support/tiny_model.h"
+
+namespace trit {
+namespace {
+
+const std::string& tiny_path() {
+  static const TempDir folder;
+  static const std::string path = folder.path("tiny.trit");
+  if (read_file(path).empty()) {
+    TinyModel model;
+    model.config = tiny_config();
+    REQUIRE(write_tiny_model(path, model).ok());
+  }
+  return path;
+}
+
+// Exactly one line, and it is an error.
+bool is_one_error(const std::string& err) {
+  return err.rfind("tritstack: error: ", 0) == 0 && err.find('\n') == err.size() - 1;
+}
+
+void check_error(const std::vector<std::string>& arguments, int exit_code, const std::string& part,
+                 const ProcessOptions& options = {}) {
+  const ProcessResult result = tritstack(arguments, options);
+  CAPTURE(arguments);
+  CAPTURE(result.err);
+  CHECK(result.exit_code == exit_code);
+  CHECK(is_one_error(result.err));
+  CHECK(result.err.find(part) != std::string::npos);
+  CHECK(result.out.empty());
+}
+
+void check_json(const std::vector<std::string>& arguments, const std::string& member) {
+  const ProcessResult result = tritstack(arguments);
+  CAPTURE(arguments);
+  CAPTURE(result.err);
+  REQUIRE(result.exit_code == 0);
+  const auto document = JsonDocument::parse(result.out, "stdout");
+  REQUIRE(document.ok());
+  CHECK(document.value()->root()[member].exists());
+}
+
+TEST_CASE("usage errors exit with 2 and one line that names the nearest") {
+  check_error({}, 2, "missing a command");
+  check_error({"quantise"}, 2, "quantize");
+  check_error({"run", "--tmep", "1"}, 2, "--temp");
+  check_error({"chat"}, 2, "missing -m, --model FILE");
+  check_error({"verify"}, 2, "missing M");
+  check_error({"quantize", "x"}, 2, "missing -o, --output FILE");
+  check_error({"quantize", "x", "-o", "y", "--planes", "9"}, 2, "from 1 to 4");
+  check_error({"run", "-m", tiny_path()}, 2, "missing -p TEXT");
+  check_error({"run", "-m", tiny_path(), "--tokens", "1,x"}, 2, "\"x\"");
+  check_error({"run", "-m", tiny_path(), "--tokens", "100"}, 2, "100");
+  check_error({"logits", "-m", tiny_path()}, 2, "--tokens");
+  check_error({"logits", "-m", tiny_path(), "--tokens", ","}, 2, "found none");
+  check_error({"run", "-m", tiny_path(), "--planes", "1", "--tokens", "1"}, 2, "plane");
+}
+
+TEST_CASE("help and version are results: on stdout, exit 0") {
+  for (const char* command :
+       {"quantize", "chat", "run", "inspect", "verify", "perplexity", "logits", "tokenize"}) {
+    const ProcessResult help = tritstack({command, "--help"});
+    CAPTURE(command);
+    CHECK(help.exit_code == 0);
+    CHECK(help.err.empty());
+    const size_t examples = help.out.find("examples:"), flags = help.out.find("flags:");
+    CHECK(examples < flags);
+    CHECK(flags != std::string::npos);
+    CHECK(tritstack({"--help"}).out.find(command) != std::string::npos);
+  }
+  const ProcessResult version = tritstack({"--version"}, {{}, {}, {}, {}, {}, {"TRIT_ISA=scalar"}});
+  CHECK(version.exit_code == 0);
+  CHECK(version.out.find("kernels scalar\n") != std::string::npos);
+  CHECK(version.out.find("format version") != std::string::npos);
+}
+
+TEST_CASE("an unknown kernel level exits with 2 and names those that are there") {
+  ProcessOptions options;
+  options.environment = {"TRIT_ISA=mmx"};
+  check_error({"--version"}, 2, "scalar", options);
+  check_error({"verify", tiny_path()}, 2, "scalar", options);
+}
+
+TEST_CASE("files that are missing, foreign or damaged exit with 5, 4 and 3") {
+  const TempDir folder;
+  const std::string bytes = read_file(tiny_path());
+  const std::string foreign = folder.path("foreign.trit"), cut = folder.path("cut.trit");
+  write_file(foreign, "GGUF" + bytes.substr(4));
+  write_file(cut, bytes.substr(0, 2000));
+  for (const char* command : {"verify", "inspect"}) {
+    check_error({command, folder.path("none.trit")}, 5, "none.trit");
+    check_error({command, folder.folder()}, 5, folder.folder());
+    check_error({command, foreign}, 4, "magic");
+    check_error({command, cut}, 3, "cut.trit");
+  }
+  check_error({"run", "-m", folder.path("none.trit"), "--tokens", "1"}, 5, "none.trit");
+  check_error({"logits", "-m", foreign, "--tokens", "1"}, 4, "magic");
+  check_error({"chat", "-m", cut}, 3, "cut.trit");
+  check_error({"quantize", folder.path("none"), "-o", folder.path("x.trit")}, 5, "none");
+}
+
+TEST_CASE("verify refuses every cut of a small file and a flip anywhere") {
+  const TempDir folder;
+  const std::string bytes = read_file(tiny_path()), path = folder.path("bad.trit");
+  CHECK(verify_file(tiny_path(), nullptr).ok());
+  // Shorter and shorter: every cut of the head's first kilobyte, then about 500 more.
+  write_file(path, bytes);
+  const size_t step = bytes.size() / 500 + 1;
+  for (size_t cut = bytes.size() - 1; cut > 0; cut -= cut > 1024 ? std::min(step, cut) : 1) {
+    std::filesystem::resize_file(path, cut);
+    const auto report = verify_file(path, nullptr);
+    CAPTURE(cut);
+    REQUIRE(!report.ok());
+    REQUIRE(report.status().code() == Code::kMalformed);
+  }
+  for (const size_t at : {bytes.size() / 2, bytes.size() - 1, size_t{100}}) {
+    std::string flipped = bytes;
+    flipped[at] ^= 16;
+    write_file(path, flipped);
+    check_error({"verify", path}, 3, "bad.trit");
+  }
+}
+
+TEST_CASE("verify, inspect, logits and run --tokens work without a tokenizer; text does not") {
+  const ProcessResult verified = tritstack({"verify", tiny_path()});
+  CHECK(verified.exit_code == 0);
+  CHECK(verified.out.find("blocks checked") != std::string::npos);
+  const ProcessResult inspected = tritstack({"inspect", tiny_path()});
+  CHECK(inspected.exit_code == 0);
+  CHECK(inspected.out.find("layers.1.down") != std::string::npos);
+  CHECK(tritstack({"inspect", tiny_path(), "--sizes"}).out.find("embedding") != std::string::npos);
+  const ProcessResult run =
+      tritstack({"run", "-m", tiny_path(), "--tokens", "1,2,3", "-n", "4", "--temp", "0"});
+  CAPTURE(run.err);
+  CHECK(run.exit_code == 0);
+  CHECK(std::count(run.out.begin(), run.out.end(), ' ') == 3);
+  CHECK(run.out.back() == '\n');
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {"tokenize", "-m", tiny_path(), "-p", "x"}, {"run", "-m", tiny_path(), "-p", "x"}}) {
+    CHECK(tritstack(arguments).exit_code == 4);
+  }
+}
+
+TEST_CASE("--json is one JSON object and nothing else") {
+  check_json({"verify", tiny_path(), "--json"}, "blocks");
+  check_json({"inspect", tiny_path(), "--json"}, "matrices");
+  check_json({"inspect", tiny_path(), "--json", "--sizes"}, "sizes");
+  check_json({"logits", "-m", tiny_path(), "--tokens", "1,2", "--json"}, "hash");
+  check_json({"run", "-m", tiny_path(), "--tokens", "1", "-n", "3", "--json"}, "ids");
+}
+
+TEST_CASE("a prompt or a completion that does not fit the context exits with 7") {
+  const ProcessResult prompt =
+      tritstack({"run", "-m", tiny_path(), "--tokens", "1,2,3,4,5", "-c", "4"});
+  CHECK(prompt.exit_code == 7);
+  CHECK(prompt.out.empty());
+  CHECK(prompt.err.find("5 tokens, the context holds 4") != std::string::npos);
+  const ProcessResult full = tritstack(
+      {"run", "-m", tiny_path(), "--tokens", "1,2", "-c", "6", "--temp", "0", "--ignore-eos"});
+  CHECK(full.exit_code == 7);
+  CHECK(std::count(full.out.begin(), full.out.end(), ' ') == 3);
+  CHECK(tritstack({"logits", "-m", tiny_path(), "--tokens", "1,2,3", "-c", "2"}).exit_code == 7);
+}
+
+TEST_CASE("standard output that cannot be written exits with 5") {
+  if (access("/dev/full", W_OK) == 0) {
+    ProcessOptions full;
+    full.output_path = "/dev/full";
+    for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+             {"--help"},
+             {"inspect", tiny_path()},
+             {"run", "-m", tiny_path(), "--tokens", "1", "-n", "3"}}) {
+      const ProcessResult result = tritstack(arguments, full);
+      CHECK(result.exit_code == 5);
+      CHECK(result.err.find("standard output") != std::string::npos);
+    }
+  }
+  ProcessOptions closed;
+  closed.closed = {0, 1};
+  CHECK(tritstack({"inspect", tiny_path()}, closed).exit_code == 5);
+}
+
+TEST_CASE("logits are written whole, as f32, and their hash does not depend on threads or chunks") {
+  const TempDir folder;
+  const std::string path = folder.path("logits.f32"), ids = folder.path("ids.txt");
+  write_file(ids, "1 2\n3\t4 5 6 7\n");
+  const auto hash = [&](std::vector<std::string> flags) {
+    flags.insert(flags.begin(), {"logits", "-m", tiny_path()});
+    const ProcessResult result = tritstack(flags);
+    CAPTURE(result.err);
+    CHECK(result.exit_code == 0);
+    CHECK(result.out.size() == 17);
+    return result.out;
+  };
+  const std::string expected = hash({"--tokens", "1,2,3,4,5,6,7", "-o", path});
+  CHECK(read_file(path).size() == 7 * 100 * 4);
+  CHECK(hash({"--tokens-file", ids, "-t", "1", "-ub", "1"}) == expected);
+  CHECK(hash({"--tokens-file", ids, "-t", "3", "-ub", "3"}) == expected);
+  CHECK(hash({"--tokens-file", ids, "-t", "2", "--io", "read", "--verify", "full"}) == expected);
+  check_error({"logits", "-m", tiny_path(), "--tokens", "1", "-o", folder.path("no/where")}, 5,
+              "where");
+  size_t files = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder.folder()))
+    ++files;
+  CHECK(files == 2);
+}
+
+TEST_CASE("an interrupted run exits with 130") {
+  const TempDir folder;
+  const std::string fifo = folder.path("fifo");
+  REQUIRE(mkfifo(fifo.c_str(), 0600) == 0);
+  ProcessOptions options;
+  options.input_path = fifo;
+  Process run({tritstack_path(), "logits", "-m", tiny_path(), "--tokens-file", "-"}, options);
+  usleep(200000);
+  CHECK(run.running());
+  run.send(SIGINT);
+  CHECK(run.wait().exit_code == 130);
+}
+
+}  // namespace
+}  // namespace trit
