@@ -156,7 +156,7 @@ class Binder {
       if (count++ == 0) first = quoted(tensors[i].name);
     }
     if (count > 0)
-      model_.warnings.push_back(std::to_string(count) + " tensors are not used, the first is " +
+      model_.warnings.push_back("unused tensors: " + std::to_string(count) + ", the first is " +
                                 first);
   }
 
