@@ -5,6 +5,7 @@
 #   make chat      build, then chat with cmd/demo/*.trit
 #   make test      lint and the whole suite;  make test-all: the suite under sanitizers too
 #   make test-<room>   one room: kernels model_format convert text runtime cmd
+#   make test-large    the converter at the size of a 1B model (minutes, 5 GB of disk)
 #   make lint | format | install PREFIX=/usr/local DESTDIR= | clean
 #
 # Sources are found by wildcard: adding a file needs no change here. No file needs flags of its own:
@@ -33,6 +34,7 @@ SRC_convert := model_format/convert
 SRC_runtime := runtime runtime/text
 LIB_ROOMS := $(foreach room,$(ROOMS),$(BUILD)/lib$(room).a)
 TEST_ROOMS := kernels model_format convert text runtime cmd
+LONG_ROOMS := large
 # What each room's tests link: the rooms below it only, so a room stays testable alone.
 LINK_kernels := kernels
 LINK_model_format := model_format kernels
@@ -40,6 +42,7 @@ LINK_convert := convert model_format kernels
 LINK_text := runtime convert model_format kernels
 LINK_runtime := runtime convert model_format kernels
 LINK_cmd := runtime convert model_format kernels
+LINK_large := model_format kernels
 
 ifeq ($(config),release)
 COMMAND := tritstack
@@ -47,7 +50,7 @@ else
 COMMAND := $(BUILD)/tritstack
 endif
 
-.PHONY: all chat test test-all lint format deps install clean lib bench $(TEST_ROOMS:%=test-%)
+.PHONY: all chat test test-all lint format deps install clean lib bench $(TEST_ROOMS:%=test-%) $(LONG_ROOMS:%=test-%)
 .SECONDARY:
 all: $(COMMAND)
 lib: $(BUILD)/libtritstack.a
@@ -78,22 +81,22 @@ define room_test
 $(BUILD)/test_$(1): $(call objects,tests/$(1) $(if $(filter cmd,$(1)),cmd/common)) $(BUILD)/tests/support/main.o \
                     $(BUILD)/libsupport.a $(LINK_$(1):%=$(BUILD)/lib%.a)
 	$$(LINK) -o $$@ $$^
-test-$(1): $(BUILD)/test_$(1) $(if $(filter cmd,$(1)),$(COMMAND))
-	TRITSTACK=./$(COMMAND) $(BUILD)/test_$(1)
+test-$(1): $(BUILD)/test_$(1) $(if $(filter cmd large,$(1)),$(COMMAND))
+	TRITSTACK=$(abspath $(COMMAND)) $(BUILD)/test_$(1)
 endef
-$(foreach room,$(TEST_ROOMS),$(eval $(call room_test,$(room))))
+$(foreach room,$(TEST_ROOMS) $(LONG_ROOMS),$(eval $(call room_test,$(room))))
 
 chat: $(COMMAND)
 	@./$(COMMAND) chat -m $(firstword $(wildcard cmd/demo/*.trit))
 
 test: lint $(TEST_ROOMS:%=$(BUILD)/test_%) $(COMMAND) $(BUILD)/hello
-	@TRITSTACK=./$(COMMAND) BUILD=$(BUILD) tests/tools/run_tests.sh $(TEST_ROOMS)
+	@TRITSTACK=$(abspath $(COMMAND)) BUILD=$(BUILD) tests/tools/run_tests.sh $(TEST_ROOMS)
 
 test-all: test
 	$(MAKE) config=sanitize suite
 .PHONY: suite
 suite: $(TEST_ROOMS:%=$(BUILD)/test_%) $(COMMAND)
-	@TRITSTACK=./$(COMMAND) BUILD=$(BUILD) tests/tools/run_tests.sh $(TEST_ROOMS)
+	@TRITSTACK=$(abspath $(COMMAND)) BUILD=$(BUILD) tests/tools/run_tests.sh $(TEST_ROOMS)
 
 # The smallest embedding, compiled as C99 against the public header and the library alone.
 $(BUILD)/hello: cmd/hello.c $(BUILD)/libtritstack.a
