@@ -9,13 +9,13 @@ constexpr When kNever = When::kNever, kAlways = When::kAlways, kFlag = When::kFl
 
 // clang-format off
 constexpr Architecture kArchitectures[] = {
-    // name                 model_type  activation qkv_bias o_bias  ffn_bias window   qk_norm sub_norm
-    {"LlamaForCausalLM",    "llama",    kSilu,     kFlag,   kFlag,  kFlag,   kAlways, false,  false},
-    {"MistralForCausalLM",  "mistral",  kSilu,     kNever,  kNever, kNever,  kAlways, false,  false},
-    {"Qwen2ForCausalLM",    "qwen2",    kSilu,     kAlways, kNever, kNever,  kFlag,   false,  false},
-    {"Qwen3ForCausalLM",    "qwen3",    kSilu,     kFlag,   kFlag,  kNever,  kFlag,   true,   false},
-    {"BitNetForCausalLM",   "bitnet",   kRelu2,    kFlag,   kFlag,  kNever,  kAlways, false,  true},
-    {"BitnetForCausalLM",   "bitnet",   kRelu2,    kFlag,   kFlag,  kNever,  kAlways, false,  true},
+    // name                type       activation qkv_bias o_bias  ffn_bias window  qk_norm sub_norm
+    {"LlamaForCausalLM",   "llama",   kSilu,     kFlag,   kFlag,  kFlag,   kAlways, false, false},
+    {"MistralForCausalLM", "mistral", kSilu,     kNever,  kNever, kNever,  kAlways, false, false},
+    {"Qwen2ForCausalLM",   "qwen2",   kSilu,     kAlways, kNever, kNever,  kFlag,   false, false},
+    {"Qwen3ForCausalLM",   "qwen3",   kSilu,     kFlag,   kFlag,  kNever,  kFlag,   true,  false},
+    {"BitNetForCausalLM",  "bitnet",  kRelu2,    kFlag,   kFlag,  kNever,  kAlways, false, true},
+    {"BitnetForCausalLM",  "bitnet",  kRelu2,    kFlag,   kFlag,  kNever,  kAlways, false, true},
 };
 // clang-format on
 
