@@ -2,6 +2,7 @@
 // own. The text part is in c_api_text.cc.
 #include "runtime/c_api.h"
 
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -21,10 +22,18 @@ static_assert(TRIT_STOP_CANCELLED == static_cast<int>(Stop::kCancelled) &&
 
 thread_local std::string last_error;
 
-Result<CacheType> cache_type(trit_cache_type type) {
-  if (type == TRIT_CACHE_F16) return CacheType::kF16;
-  if (type == TRIT_CACHE_F32) return CacheType::kF32;
-  return usage("cache type: expected a trit_cache_type, found " + std::to_string(type));
+Status read_cache_type(const trit_cache_type& from, std::optional<CacheType>* to) {
+  switch (number_of(from)) {
+    case TRIT_CACHE_DEFAULT:
+      return Status();
+    case TRIT_CACHE_F16:
+      *to = CacheType::kF16;
+      return Status();
+    case TRIT_CACHE_F32:
+      *to = CacheType::kF32;
+      return Status();
+  }
+  return usage("cache type: expected a trit_cache_type, found " + std::to_string(number_of(from)));
 }
 
 // Stop texts as views; a stop that begins inside a character could never come.
@@ -170,13 +179,8 @@ trit_status trit_session_open(trit_model* model, const trit_session_options* opt
     session_options.context = o.context;
     session_options.threads = o.threads;
     session_options.chunk = o.chunk;
-    for (const auto& [from, to] : {std::pair(o.cache_k, &session_options.cache_k),
-                                   std::pair(o.cache_v, &session_options.cache_v)}) {
-      if (from == TRIT_CACHE_DEFAULT) continue;
-      const Result<CacheType> type = cache_type(from);
-      if (!type.ok()) return type.status();
-      *to = type.value();
-    }
+    TRIT_RETURN_IF_ERROR(read_cache_type(o.cache_k, &session_options.cache_k));
+    TRIT_RETURN_IF_ERROR(read_cache_type(o.cache_v, &session_options.cache_v));
     auto opened = Session::open(model->model, session_options);
     if (!opened.ok()) return opened.status();
     *session = new trit_session{std::move(opened.value())};

@@ -68,6 +68,15 @@ Status read_options(const Options* from, Options* to) {
   return Status();
 }
 
+// An enum as the number a C caller wrote, which may be none of the enum's.
+template <typename Enum>
+int number_of(const Enum& value) {
+  int number;
+  static_assert(sizeof number == sizeof value, "C enums are ints here");
+  std::memcpy(&number, &value, sizeof number);
+  return number;
+}
+
 }  // namespace trit
 
 #endif  // TRITSTACK_RUNTIME_C_API_H_

@@ -46,8 +46,9 @@ Result<std::vector<ChatPart>> chat_parts(const trit_model* model, const trit_mes
   trit_chat_options o;
   trit_chat_options_init(&o);
   TRIT_RETURN_IF_ERROR(read_options(options, &o));
-  if (o.reasoning < TRIT_REASONING_AUTO || o.reasoning > TRIT_REASONING_OFF)
-    return usage("reasoning: expected a trit_reasoning, found " + std::to_string(o.reasoning));
+  const int reasoning = number_of(o.reasoning);
+  if (reasoning < TRIT_REASONING_AUTO || reasoning > TRIT_REASONING_OFF)
+    return usage("reasoning: expected a trit_reasoning, found " + std::to_string(reasoning));
   std::vector<ChatMessage> chat;
   for (size_t i = 0; i < count; ++i) {
     TRIT_REQUIRE(messages[i].role);
@@ -56,7 +57,7 @@ Result<std::vector<ChatPart>> chat_parts(const trit_model* model, const trit_mes
   }
   const ModelConfig& config = model->model->config();
   ChatOptions chat_options;
-  chat_options.reasoning = static_cast<Reasoning>(o.reasoning);
+  chat_options.reasoning = static_cast<Reasoning>(reasoning);
   if (o.date) chat_options.date = o.date;
   if (const Tokenizer* tokenizer = model->model->tokenizer()) {
     if (config.bos != kNoToken) chat_options.bos = tokenizer->piece(config.bos);
