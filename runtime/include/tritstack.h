@@ -170,7 +170,7 @@ TRIT_API uint32_t trit_session_threads(const trit_session* session);
 /* Appends ids[count] to the cache. all_logits: NULL, or [count][vocab] to receive the logits after
  * each token. Afterwards trit_session_logits() are those after the last. TRIT_LIMIT when they do
  * not fit (nothing appended), TRIT_USAGE for an id out of range, TRIT_CANCELLED: the tokens of
- * finished chunks are in the cache. */
+ * finished chunks are in the cache. No ids: nothing happens. */
 TRIT_API trit_status trit_session_prefill(trit_session* session, const int32_t* ids, size_t count,
                                           float* all_logits);
 /* Appends one token. */
@@ -178,9 +178,11 @@ TRIT_API trit_status trit_session_decode(trit_session* session, int32_t id);
 /* Makes the cache hold exactly ids[count], keeping what it already shares with them from the front,
  * and computes the logits after the last. count >= 1. Errors as prefill. */
 TRIT_API trit_status trit_session_prompt(trit_session* session, const int32_t* ids, size_t count);
-/* Forgets all but the first `count` tokens. The logits are undefined until the next append. */
+/* Forgets all but the first `count` tokens. If that forgets any, there are no logits until the next
+ * append. */
 TRIT_API trit_status trit_session_rewind(trit_session* session, size_t count);
-/* [vocab] after the last appended token; owned by the session, valid until its next call. */
+/* [vocab] after the last appended token; owned by the session, valid until its next call. NULL when
+ * there are none: nothing appended yet, rewound, or cancelled. */
 TRIT_API const float* trit_session_logits(const trit_session* session);
 /* Stops the running prefill, decode or generate of this session soon, with TRIT_CANCELLED; without
  * one running, nothing. Any thread, also a signal handler. */
@@ -205,7 +207,8 @@ typedef struct trit_sampling {
 TRIT_API void trit_sampling_init(const trit_model* model, trit_sampling* sampling);
 
 /* Sets how trit_session_sample() chooses and restarts its generator from the seed. Order:
- * penalties, top-k, top-p, min-p, temperature. TRIT_USAGE for NaN or values out of range. */
+ * penalties, top-k, top-p, min-p, temperature. NULL, and a new session: the model's own defaults.
+ * TRIT_USAGE for NaN or values out of range. */
 TRIT_API trit_status trit_session_set_sampling(trit_session* session,
                                                const trit_sampling* sampling);
 /* Chooses a token from the current logits; ids past the tokenizer's are never chosen. */
@@ -220,14 +223,15 @@ typedef enum trit_stop {
   TRIT_STOP_CANCELLED /* trit_session_cancel() */
 } trit_stop;
 
-/* text[bytes] is the next piece of the answer, always whole UTF-8 characters; may be empty for a
- * token that completes none. Return non-zero to stop. */
+/* text[bytes] is the next piece of the answer, always whole UTF-8 characters; empty for a token that
+ * completes none or may begin a stop text. A last call with id -1 brings text that was held back.
+ * Return non-zero to stop. */
 typedef int (*trit_on_text)(const char* text, size_t bytes, int32_t id, void* user);
 
 typedef struct trit_generate_options {
   uint32_t struct_size;
   int32_t max_tokens;       /* -1: until the end or the context is full */
-  const char* const* stops; /* stop texts */
+  const char* const* stops; /* stop texts, none empty */
   size_t stop_count;
   uint32_t ignore_end; /* 1: go on past end tokens */
   uint32_t special;    /* 1: special tokens appear in the text */
