@@ -223,9 +223,9 @@ typedef enum trit_stop {
   TRIT_STOP_CANCELLED /* trit_session_cancel() */
 } trit_stop;
 
-/* text[bytes] is the next piece of the answer, always whole UTF-8 characters; empty for a token that
- * completes none or may begin a stop text. A last call with id -1 brings text that was held back.
- * Return non-zero to stop. */
+/* text[bytes] is the next piece of the answer, always whole UTF-8 characters; empty for a token
+ * that completes none or may begin a stop text. A last call with id -1 brings text that was held
+ * back. Return non-zero to stop. */
 typedef int (*trit_on_text)(const char* text, size_t bytes, int32_t id, void* user);
 
 typedef struct trit_generate_options {
