@@ -171,7 +171,7 @@ void Chat::after_answer(const Answer& answer) {
   if (stopped && terminal_) return;
   if (answer.code == TRIT_OK) return;
   if (answer.code != TRIT_LIMIT || !terminal_) return leave(fail(answer.code, answer.message));
-  note(answer.message + "; /clear starts afresh");
+  note(answer.message);
 }
 
 }  // namespace

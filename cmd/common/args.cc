@@ -157,7 +157,7 @@ class ArgumentWalk {
   }
 
   std::optional<int> take_flag(std::string_view word) {
-    const size_t equals = word.substr(0, 2) == "--" ? word.find('=') : std::string_view::npos;
+    const size_t equals = word.find('=');
     const std::string_view name = word.substr(0, equals);
     const Flag* flag = find(name);
     if (!flag) {

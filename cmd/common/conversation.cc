@@ -17,6 +17,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr const char* kRemedies =
+    "; /clear starts afresh, --drop-oldest forgets old turns, -c N makes it larger";
+
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
@@ -89,7 +92,8 @@ Answer Conversation::prepare(bool drop_oldest) {
   if (answer.prompt.size() < context) return answer;
   take_back(&answer, TRIT_LIMIT,
             format("the context is full: the conversation has %zu tokens, the context holds %zu",
-                   answer.prompt.size(), context));
+                   answer.prompt.size(), context) +
+                kRemedies);
   return answer;
 }
 
@@ -121,8 +125,8 @@ void Conversation::generate(Answer* answer) {
     answer->message = interrupted() ? "interrupted" : trit_last_error();
   } else if (result.stop == TRIT_STOP_CONTEXT) {
     answer->code = TRIT_LIMIT;
-    answer->message = format("the context of %u tokens is full; -c N makes a larger one",
-                             trit_session_context(session_));
+    answer->message = format("the context of %u tokens is full", trit_session_context(session_));
+    answer->message += kRemedies;
   }
 }
 

@@ -38,8 +38,8 @@ Parsed parse(std::vector<std::string> words) {
 }
 
 TEST_CASE("flags are read by every name, with a space or an equals sign, and the last one wins") {
-  const Parsed p = parse({"--temperature", "0.5", "-t", "3", "--threads=7", "x.trit", "--stop", "a",
-                          "--stop=b=c", "-v", "--kind", "b"});
+  const Parsed p = parse({"--temperature", "0.5", "-t", "3", "-t=5", "--threads=7", "x.trit",
+                          "--stop", "a", "--stop=b=c", "-v", "--kind", "b"});
   CHECK(!p.end);
   CHECK(p.temperature == 0.5);
   CHECK(p.threads == 7);
