@@ -78,7 +78,7 @@ Status TokenizerSection::check_header(std::string_view file) const {
     uint32_t value, limit;
   } bounds[] = {
       {"kind", static_cast<uint32_t>(h.kind), 1},
-      {"splitter", static_cast<uint32_t>(h.splitter), 5},
+      {"splitter", static_cast<uint32_t>(h.splitter), 6},
       {"prefix", static_cast<uint32_t>(h.prefix), 3},
       {"options", h.options, kTokenizerOptions},
       {"ids", h.n_ids, kMaxVocab},

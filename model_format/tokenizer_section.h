@@ -26,12 +26,13 @@ enum class TokenizerKind : uint32_t { kByteLevel = 0, kSentencePiece = 1 };
 
 // How a text is cut into words; merges never cross words.
 enum class Splitter : uint32_t {
-  kNone = 0,  // the whole text is one word (Llama-2)
+  kNone = 0,  // the whole text is one word
   kGpt2 = 1,
   kLlama3 = 2,      // numbers in groups of up to three digits
   kQwen2 = 3,       // each digit alone
   kGpt2Digits = 4,  // each digit alone, then as GPT-2 (SmolLM)
   kSpaces = 5,      // a word begins at each space
+  kSpaceRuns = 6,   // a word begins at each space that follows something else (Llama-2)
 };
 
 // When a plain text gets a space in front of it.

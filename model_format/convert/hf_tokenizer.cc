@@ -74,6 +74,7 @@ class TokenizerImporter {
     TRIT_RETURN_IF_ERROR(read_model());
     TRIT_RETURN_IF_ERROR(read_vocabulary());
     TRIT_RETURN_IF_ERROR(read_merges());
+    cut_at_space_runs();
     TRIT_RETURN_IF_ERROR(read_added_tokens());
     if (header().bos != kNoId && (header().bos >= taken_.size() || !taken_[header().bos])) {
       return wrong(Code::kMalformed, "$.post_processor", "a token of the vocabulary",
@@ -102,6 +103,7 @@ class TokenizerImporter {
   Status read_piece(uint32_t id, std::string_view text);
   Status read_merges();
   Status read_merge(JsonValue merge, uint32_t rank);
+  void cut_at_space_runs();
   Status read_added_tokens();
   Status read_added_token(JsonFields token, const std::string& path);
   bool grow(uint64_t id);
@@ -248,6 +250,21 @@ Status TokenizerImporter::read_merge(JsonValue merge, uint32_t rank) {
   }
   contents_.merges.push_back({ids[0], {ids[1], rank, ids[2]}});
   return Status();
+}
+
+// A tokenizer without a splitter merges a whole text as one word. Where no merge ever joins text to
+// a space behind it, the same ids come from cutting there, with small words in place of a huge one.
+void TokenizerImporter::cut_at_space_runs() {
+  const auto space = ids_.find(kSpaceSign);
+  if (header().splitter != Splitter::kNone || byte_level() || space == ids_.end() ||
+      (header().options & kTokenizerIgnoreMerges) != 0) {
+    return;
+  }
+  for (const TokenizerContents::Merge& m : contents_.merges) {
+    const std::string& piece = contents_.pieces[m.merge.result];
+    if (piece.find(' ', piece.find_first_not_of(' ')) != piece.npos) return;
+  }
+  header().splitter = Splitter::kSpaceRuns;
 }
 
 Status TokenizerImporter::read_added_tokens() {

@@ -122,6 +122,8 @@ size_t word_end(Splitter splitter, std::string_view text, size_t at) {
       return llama3_end(text, at, 1);
     case Splitter::kSpaces:
       return std::min(text.find(' ', at + 1), text.size());
+    case Splitter::kSpaceRuns:
+      return std::min(text.find(' ', text.find_first_not_of(' ', at)), text.size());
   }
   return text.size();
 }

@@ -47,6 +47,7 @@ const char* Tokenizer::kind_name() const {
       return "byte-level BPE (gpt2 splitter, digits alone)";
     case Splitter::kNone:
     case Splitter::kSpaces:
+    case Splitter::kSpaceRuns:
       break;
   }
   return "byte-level BPE";

@@ -4,8 +4,10 @@
 
 #include <doctest/doctest.h>
 
+#include <cstddef>
 #include <cstring>
 
+#include "tests/support/temp_dir.h"
 #include "tests/text/tokenizers.h"
 
 namespace trit {
@@ -85,7 +87,7 @@ TEST_CASE("What is wrong with a section is named") {
     const char* named;
   } cases[] = {
       {0, 2, "tokenizer kind at header"},
-      {4, 6, "tokenizer splitter"},
+      {4, 7, "tokenizer splitter"},
       {8, 4, "tokenizer prefix"},
       {12, 16, "tokenizer options"},
       {16, h.n_ids, "tokenizer bos"},
@@ -118,6 +120,30 @@ TEST_CASE("What is wrong with a section is named") {
     CHECK(opened.status().code() == Code::kMalformed);
     CHECK_MESSAGE(opened.status().message().find(c.named) != std::string::npos,
                   opened.status().message());
+  }
+}
+
+TEST_CASE("FORMAT.md's table of the header is true") {
+  const std::string page = read_file("model_format/FORMAT.md");
+  const struct {
+    size_t offset;
+    const char* field;
+  } fields[] = {{offsetof(TokenizerHeader, kind), "kind"},
+                {offsetof(TokenizerHeader, splitter), "splitter"},
+                {offsetof(TokenizerHeader, prefix), "prefix"},
+                {offsetof(TokenizerHeader, options), "options"},
+                {offsetof(TokenizerHeader, bos), "bos"},
+                {offsetof(TokenizerHeader, unknown), "unknown"},
+                {offsetof(TokenizerHeader, n_ids), "ids"},
+                {offsetof(TokenizerHeader, n_merges), "merges"},
+                {offsetof(TokenizerHeader, n_lookups), "lookups"},
+                {offsetof(TokenizerHeader, n_added), "added"},
+                {offsetof(TokenizerHeader, piece_bytes), "piece_bytes"}};
+  const size_t chapter = page.find("## The tokenizer section");
+  REQUIRE(chapter != page.npos);
+  for (const auto& f : fields) {
+    const std::string row = "| " + std::to_string(f.offset) + " | u32 | " + f.field + " |";
+    CHECK_MESSAGE(page.find(row, chapter) != page.npos, row);
   }
 }
 

@@ -163,6 +163,16 @@ TEST_CASE("SentencePiece: a space in front, characters, then bytes") {
   CHECK(t.tokenizer.decode(Ids{kSpaces, kB}, false) == " b");
 }
 
+TEST_CASE("SentencePiece: pieces that go on behind a space are merged across it") {
+  SmallSentencePiece t = sentencepiece();
+  t.pieces.push_back("b_a");
+  t.merges.push_back("b _a");
+  const LoadedTokenizer across = load_tokenizer(t.json());
+  CHECK(plain_ids(across.tokenizer, "ab a") == Ids{kSpaceA, kE + 1});
+  CHECK(plain_ids(load_tokenizer(sentencepiece().json()).tokenizer, "ab a") ==
+        Ids{kSpaceA, kB, kSpaceA});
+}
+
 TEST_CASE("SentencePiece without bytes: unknown characters become one unknown token") {
   SmallSentencePiece t = sentencepiece();
   t.byte_fallback = false;

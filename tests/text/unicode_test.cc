@@ -137,6 +137,7 @@ TEST_CASE("Splitters cut where their regular expressions do") {
   } cases[] = {
       {Splitter::kNone, "a b 1", {"a b 1"}},
       {Splitter::kSpaces, "a  bc d", {"a", " ", " bc", " d"}},
+      {Splitter::kSpaceRuns, "  a  bc d ", {"  a", "  bc", " d", " "}},
       {Splitter::kGpt2, "Hello world", {"Hello", " world"}},
       {Splitter::kGpt2, "a1234 567!?x", {"a", "1234", " 567", "!?", "x"}},
       {Splitter::kGpt2, "we'll I'M he's", {"we", "'ll", " I", "'", "M", " he", "'s"}},
@@ -178,7 +179,7 @@ TEST_CASE("Splitters cut where their regular expressions do") {
 TEST_CASE("Splitters lose nothing of any text") {
   for (uint64_t seed = 0; seed < 60; ++seed) {
     const std::string text = random_text(seed, 300);
-    for (uint32_t s = 0; s <= 5; ++s) {
+    for (uint32_t s = 0; s <= 6; ++s) {
       std::string joined;
       for (const std::string& w : words(static_cast<Splitter>(s), text)) joined += w;
       CHECK(joined == text);
