@@ -44,9 +44,9 @@ Result<MappedFile> MappedFile::open(const std::string& path, IoMode io) {
   struct stat info;
   if (fstat(file.fd, &info) != 0) return io_error(path, "stat", errno);
   if (S_ISDIR(info.st_mode)) return io_error(path, "read", EISDIR);
-  if (!S_ISREG(info.st_mode)) return Status(Code::kIo, path + ": not a regular file");
+  if (!S_ISREG(info.st_mode)) return file_error(Code::kIo, path, "not a regular file");
   if (static_cast<uint64_t>(info.st_size) > SIZE_MAX / 2)
-    return Status(Code::kUnsupported, path + ": too large for the address space of this build");
+    return file_error(Code::kUnsupported, path, "too large for the address space of this build");
 
   MappedFile mapped;
   mapped.io_ = io;

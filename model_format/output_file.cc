@@ -43,7 +43,7 @@ int open_unnamed(const std::string& folder, bool linkable) {
 }
 
 Status exists_error(const std::string& path) {
-  return Status(Code::kUsage, path + ": exists already (--force overwrites it)");
+  return file_error(Code::kUsage, path, "exists already (--force overwrites it)");
 }
 
 }  // namespace
@@ -106,11 +106,11 @@ Result<OpenFile> open_scratch(const std::string& path) {
 Result<OutputFile> OutputFile::create(const std::string& path, bool force, bool unnamed) {
   struct stat info;
   if (path.empty() || path.back() == '/')
-    return Status(Code::kUsage, quoted(path) + ": not a file name to write to");
+    return file_error(Code::kUsage, quoted(path), "not a file name to write to");
   if (lstat(path.c_str(), &info) == 0) {
-    if (S_ISDIR(info.st_mode)) return Status(Code::kUsage, path + ": is a directory");
+    if (S_ISDIR(info.st_mode)) return file_error(Code::kUsage, path, "is a directory");
     if (!S_ISREG(info.st_mode) && !S_ISLNK(info.st_mode))
-      return Status(Code::kUsage, path + ": is not a regular file");
+      return file_error(Code::kUsage, path, "is not a regular file");
     if (!force) return exists_error(path);
   }
   OutputFile output;

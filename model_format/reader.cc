@@ -58,7 +58,7 @@ Status HeadParser::parse_version() {
   uint8_t low = 0;
   std::memcpy(&low, &one, 1);
   if (low != 1)
-    return Status(Code::kUnsupported, out_->path_ + ": .trit files need a little-endian machine");
+    return file_error(Code::kUnsupported, out_->path_, ".trit files need a little-endian machine");
   const size_t present = std::min<size_t>(file_.bytes, sizeof kMagic);
   if (present > 0 && std::memcmp(file_.data, kMagic, present) != 0)
     return file_.bad(header::kMagic, "a .trit file",

@@ -59,11 +59,14 @@ Status bad_field(Code code, std::string_view file, std::string_view field, std::
   return Status(code, std::move(message));
 }
 
+Status file_error(Code code, std::string_view file, std::string_view sentence) {
+  return Status(code, escaped(file).append(": ").append(sentence));
+}
+
 Status io_error(std::string_view file, std::string_view verb, int error) {
-  std::string message = escaped(file);
-  message.append(": cannot ").append(verb).append(": ");
-  message += std::generic_category().message(error);
-  return Status(error == ENOMEM ? Code::kMemory : Code::kIo, std::move(message));
+  const std::string reason = std::generic_category().message(error);
+  return file_error(error == ENOMEM ? Code::kMemory : Code::kIo, file,
+                    "cannot " + std::string(verb) + ": " + reason);
 }
 
 }  // namespace trit

@@ -73,6 +73,9 @@ std::string quoted(std::string_view text);
 Status bad_field(Code code, std::string_view file, std::string_view field, std::string_view where,
                  std::string_view expected, std::string_view found);
 
+// `<file>: <sentence>`, for what has neither field nor value.
+Status file_error(Code code, std::string_view file, std::string_view sentence);
+
 // `<file>: cannot <verb>: <strerror(error)>`, code kIo (kMemory for ENOMEM).
 Status io_error(std::string_view file, std::string_view verb, int error);
 

@@ -37,6 +37,7 @@ TEST_CASE("a wrong field and a refusal of the system read as documented") {
   CHECK(field.message() == "a\\x0ab: heads at $.heads: expected 1..8, found 0");
   CHECK(io_error("f", "open", ENOENT).message() == "f: cannot open: No such file or directory");
   CHECK(io_error("f", "open", ENOENT).code() == Code::kIo);
+  CHECK(file_error(Code::kUsage, "a\x1b", "is a directory").message() == "a\\x1b: is a directory");
   CHECK(io_error("f", "map", ENOMEM).code() == Code::kMemory);
 }
 
