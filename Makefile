@@ -87,7 +87,7 @@ endef
 $(foreach room,$(TEST_ROOMS) $(LONG_ROOMS),$(eval $(call room_test,$(room))))
 
 chat: $(COMMAND)
-	@./$(COMMAND) chat -m $(firstword $(wildcard cmd/demo/*.trit))
+	@./$(COMMAND) chat --drop-oldest -m $(firstword $(wildcard cmd/demo/*.trit))
 
 test: lint $(TEST_ROOMS:%=$(BUILD)/test_%) $(COMMAND) $(BUILD)/hello
 	@TRITSTACK=$(abspath $(COMMAND)) BUILD=$(BUILD) tests/tools/run_tests.sh $(TEST_ROOMS)
