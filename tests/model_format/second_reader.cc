@@ -53,8 +53,9 @@ uint64_t seed(uint64_t file_id, uint64_t a, uint64_t b) {
 }  // namespace
 
 uint32_t SpecField::bytes() const {
-  if (type == "u8[8]") return 8;
-  return static_cast<uint32_t>(std::stoi(type.substr(1)) / 8);
+  const size_t array = type.find('[');  // "u8[8]"
+  const int count = array == type.npos ? 1 : std::stoi(type.substr(array + 1));
+  return static_cast<uint32_t>(std::stoi(type.substr(1)) / 8 * count);
 }
 
 const SpecField& SpecRecord::operator[](const std::string& name) const {
