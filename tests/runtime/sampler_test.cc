@@ -83,7 +83,7 @@ std::map<int32_t, int> histogram(const std::vector<float>& logits, const Samplin
 
 // Every kept id comes about as often as its probability says, no other id comes at all.
 void check_distribution(const std::vector<float>& logits, const SamplingOptions& o) {
-  constexpr int kDraws = 20000;
+  constexpr int kDraws = 8000;
   const std::vector<Entry> kept = naive_rules(logits, o);
   const std::map<int32_t, int> counts = histogram(logits, o, kDraws);
   double total = 0;
