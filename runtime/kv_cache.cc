@@ -20,6 +20,7 @@ void KvCache::carve(Arena* arena, const ModelConfig& config, uint32_t context, C
   head_dim_ = config.head_dim;
   const uint64_t heads = static_cast<uint64_t>(config.n_layers) * kv_heads_;
   const uint64_t count = saturating_product(heads, static_cast<uint64_t>(context) * head_dim_);
+  position_bytes_ = heads * head_dim_ * (value_bytes(keys) + value_bytes(values));
   keys_ = {arena->take<uint8_t>(saturating_product(count, value_bytes(keys))), keys};
   values_ = {arena->take<uint8_t>(saturating_product(count, value_bytes(values))), values};
 }

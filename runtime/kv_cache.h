@@ -21,6 +21,8 @@ class KvCache {
   void store(const KernelTable& kernels, uint32_t layer, uint32_t kv_head, uint32_t position,
              const float* key, const float* value);
   HeadCache head(uint32_t layer, uint32_t kv_head) const;
+  // What attention over one position reads, all layers and heads together.
+  uint64_t position_bytes() const { return position_bytes_; }
 
  private:
   struct Half {  // all keys, or all values
@@ -33,6 +35,7 @@ class KvCache {
 
   Half keys_ = {}, values_ = {};
   uint32_t context_ = 0, kv_heads_ = 0, head_dim_ = 0;
+  uint64_t position_bytes_ = 0;
 };
 
 }  // namespace trit

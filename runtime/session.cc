@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 #include <string>
+#include <vector>
 
 namespace trit {
 
@@ -149,6 +150,27 @@ Status Session::rewind(size_t count) {
   }
   if (count < position_) has_logits_ = false;
   position_ = static_cast<uint32_t>(count);
+  return Status();
+}
+
+Status Session::fill_cache(uint32_t count) {
+  if (count > context_) return out_of_range("filled positions", context_, count);
+  const ModelConfig& config = model_->config();
+  // Every position takes its keys and values from another place of one run of noise in [-1, 1).
+  constexpr uint32_t kPlaces = 1021;
+  std::vector<float> noise(kPlaces + config.head_dim);
+  for (uint32_t i = 0; i < noise.size(); ++i)
+    noise[i] = static_cast<float>(static_cast<int32_t>(i * 0x9e3779b1u)) * 0x1p-31f;
+  pool_.parallel_for(config.n_layers * config.n_kv_heads, [&](uint32_t item, uint32_t) {
+    for (uint32_t position = 0; position < count; ++position) {
+      const uint64_t place = uint64_t{item} * 31 + position;
+      workspace_.cache.store(model_->kernels(), item / config.n_kv_heads, item % config.n_kv_heads,
+                             position, &noise[place * 7 % kPlaces], &noise[place * 11 % kPlaces]);
+    }
+  });
+  std::fill_n(tokens_, count, 0);
+  position_ = count;
+  has_logits_ = false;
   return Status();
 }
 

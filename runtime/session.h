@@ -52,6 +52,11 @@ class Session {
   Status rewind(size_t count);
   void cancel() { cancel_.cancel(); }
 
+  // Makes the cache hold `count` positions of made-up keys and values, the same in every session:
+  // for measurements at depth, without the hours of prefill.
+  Status fill_cache(uint32_t count);
+  uint64_t cache_position_bytes() const { return workspace_.cache.position_bytes(); }
+
   Status set_sampling(const SamplingOptions& options);
   Result<int32_t> sample();
 
