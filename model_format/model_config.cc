@@ -100,8 +100,8 @@ const char* family_name(ChatFamily f) {
       return "qwen3";
     case ChatFamily::kLlama3:
       return "llama3";
-    case ChatFamily::kLlama32:
-      return "llama3.2";
+    case ChatFamily::kLlama31:
+      return "llama3.1";
     case ChatFamily::kLlama2:
       return "llama2";
     case ChatFamily::kMistral:

@@ -28,8 +28,8 @@ enum class ChatFamily : uint32_t {
   kChatMl = 1,
   kQwen25 = 2,
   kQwen3 = 3,
-  kLlama3 = 4,  // Llama 3.1
-  kLlama32 = 5,
+  kLlama3 = 4,
+  kLlama31 = 5,  // and later: knowledge date and today's date in the system turn
   kLlama2 = 6,
   kMistral = 7,  // Mistral Nemo (v3 tekken); see chat_template.h
   kBitNet = 8,

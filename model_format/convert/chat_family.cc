@@ -13,7 +13,7 @@ ChatFamily detect_chat_family(std::string_view template_text) {
     return ChatFamily::kChatMl;
   }
   if (has("<|start_header_id|>")) {
-    return has("strftime_now") ? ChatFamily::kLlama32 : ChatFamily::kLlama3;
+    return has("Cutting Knowledge Date") ? ChatFamily::kLlama31 : ChatFamily::kLlama3;
   }
   if (has("<|eot_id|>") && has("capitalize")) return ChatFamily::kBitNet;
   if (has("[INST]")) {

@@ -49,8 +49,7 @@ Status read_generation(const std::string& folder, GenerationDefaults* g,
 
 // What tokenizer_config.json says.
 struct TokenizerConfig {
-  std::string bos, eos;
-  bool add_bos = false;
+  std::string eos;
   std::string chat_template;
 };
 
@@ -84,9 +83,7 @@ Result<TokenizerConfig> read_tokenizer_config(const std::string& folder) {
     auto file = JsonFile::open(path);
     if (!file.ok()) return file.status();
     JsonFields f = file->fields();
-    config.bos = token_text(&f, "bos_token");
     config.eos = token_text(&f, "eos_token");
-    config.add_bos = f.boolean_or("add_bos_token", false);
     config.chat_template = template_text(&f);
     TRIT_RETURN_IF_ERROR(f.status());
   }
@@ -107,7 +104,6 @@ void settle_tokens(const TokenizerConfig& tokens, const std::vector<uint8_t>& to
     return tokenizer.empty() || text.empty() ? kNoToken : find_token(tokenizer, text);
   };
   if (!tokenizer.empty()) model->bos = section_bos(tokenizer);
-  if (model->bos == kNoToken && tokens.add_bos) model->bos = find(tokens.bos);
   const int32_t named = find(tokens.eos);
   model->eos = named != kNoToken ? named : ends.empty() ? kNoToken : ends[0];
   ends.push_back(named);

@@ -183,8 +183,22 @@ void qwen3(Messages messages, const ChatOptions& options, Prompt* out) {
   if (options.reasoning == Reasoning::kOff) out->own("<think>\n\n</think>\n\n");
 }
 
-// Llama 3.1 and 3.2 differ only in where an unset date comes from.
+void llama3_turn(std::string_view role, std::string_view content, Prompt* out) {
+  out->own("<|start_header_id|>");
+  out->own(role);
+  out->own("<|end_header_id|>\n\n");
+  out->content(trim(content));
+  out->own("<|eot_id|>");
+}
+
 void llama3(Messages messages, const ChatOptions& options, Prompt* out) {
+  out->own(options.bos);
+  for (const ChatMessage& m : messages) llama3_turn(m.role, m.content, out);
+  out->own("<|start_header_id|>assistant<|end_header_id|>\n\n");
+}
+
+// From 3.1 on; 3.2 differs only in where an unset date comes from.
+void llama31(Messages messages, const ChatOptions& options, Prompt* out) {
   out->own(options.bos);
   out->own("<|start_header_id|>system<|end_header_id|>\n\n");
   out->own("Cutting Knowledge Date: December 2023\nToday Date: ");
@@ -192,13 +206,7 @@ void llama3(Messages messages, const ChatOptions& options, Prompt* out) {
   out->own("\n\n");
   if (begins_with_system(messages)) out->content(trim(messages[0].content));
   out->own("<|eot_id|>");
-  for (const ChatMessage& m : without_system(messages)) {
-    out->own("<|start_header_id|>");
-    out->own(m.role);
-    out->own("<|end_header_id|>\n\n");
-    out->content(trim(m.content));
-    out->own("<|eot_id|>");
-  }
+  for (const ChatMessage& m : without_system(messages)) llama3_turn(m.role, m.content, out);
   out->own("<|start_header_id|>assistant<|end_header_id|>\n\n");
 }
 
@@ -283,8 +291,10 @@ Result<std::vector<ChatPart>> render_chat(ChatFamily family, Messages messages,
       qwen3(messages, options, &out);
       break;
     case ChatFamily::kLlama3:
-    case ChatFamily::kLlama32:
       llama3(messages, options, &out);
+      break;
+    case ChatFamily::kLlama31:
+      llama31(messages, options, &out);
       break;
     case ChatFamily::kLlama2:
       llama2(messages, options, &out);

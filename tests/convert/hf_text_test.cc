@@ -79,17 +79,14 @@ TEST_CASE("end tokens are those of all files and of the tokenizer's own end tags
         std::vector<std::string>{"end token 99 is not below vocab_size 10 and was left out"});
 }
 
-TEST_CASE("BOS is a token only where something puts it first") {
+TEST_CASE("BOS is a token only where tokenizer.json puts it first") {
   for (const bool post_processor : {true, false}) {
-    for (const char* add : {"true", "false", "null"}) {
-      Folder f;
-      f.file("tokenizer.json", tokenizer_json(post_processor));
-      f.file("tokenizer_config.json",
-             std::string(R"({"bos_token": "<s>", "add_bos_token": )") + add + "}");
-      REQUIRE(f.read().ok());
-      CHECK(f.config.model.bos == (post_processor || *add == 't' ? 1 : kNoToken));
-      CHECK(f.config.model.eos == kNoToken);
-    }
+    Folder f;
+    f.file("tokenizer.json", tokenizer_json(post_processor));
+    f.file("tokenizer_config.json", R"({"bos_token": "<s>"})");
+    REQUIRE(f.read().ok());
+    CHECK(f.config.model.bos == (post_processor ? 1 : kNoToken));
+    CHECK(f.config.model.eos == kNoToken);
   }
 }
 
@@ -143,7 +140,6 @@ TEST_CASE("impossible values in the text files are malformed and named") {
       {"generation_config.json", R"([])", "an object"},
       {"tokenizer_config.json", R"({"eos_token": 2})", "$.eos_token"},
       {"tokenizer_config.json", R"({"eos_token": {"content": 2}})", "$.eos_token.content"},
-      {"tokenizer_config.json", R"({"add_bos_token": "yes"})", "$.add_bos_token"},
       {"tokenizer_config.json", R"({"chat_template": 1})", "$.chat_template"},
       {"tokenizer.json", "{", "tokenizer.json"},
   };

@@ -85,8 +85,8 @@ TEST_CASE("Families are recognised by the text of their templates") {
       {"<|im_start|>system\nYou are a helpful AI assistant named SmolLM", ChatFamily::kChatMl},
       {"'<|im_start|>system\\nYou are Qwen, created by Alibaba Cloud.", ChatFamily::kQwen25},
       {"<|im_start|> enable_thinking is false '<think>\\n\\n</think>'", ChatFamily::kQwen3},
-      {"'<|start_header_id|>' 'Cutting Knowledge Date'", ChatFamily::kLlama3},
-      {"strftime_now(\"%d %b %Y\") '<|start_header_id|>'", ChatFamily::kLlama32},
+      {"'<|start_header_id|>' 'Cutting Knowledge Date'", ChatFamily::kLlama31},
+      {"{% set content = '<|start_header_id|>' + message['role'] %}", ChatFamily::kLlama3},
       {"'[INST] ' '<<SYS>>\\n'", ChatFamily::kLlama2},
       {"'[INST] ' + message['content'] + ' [/INST]'", ChatFamily::kLlama2},
       {"\"[INST]\" + message[\"content\"] + \"[/INST]\"", ChatFamily::kMistral},
@@ -106,7 +106,7 @@ TEST_CASE("The shared templates are recognised, the story model's own as ChatML"
     const char* file;
     ChatFamily family;
   } cases[] = {{"chatml", ChatFamily::kChatMl},       {"llama-2", ChatFamily::kLlama2},
-               {"llama-3.1", ChatFamily::kLlama3},    {"llama-3.2", ChatFamily::kLlama32},
+               {"llama-3.1", ChatFamily::kLlama31},   {"llama-3.2", ChatFamily::kLlama31},
                {"qwen2.5", ChatFamily::kQwen25},      {"qwen3", ChatFamily::kQwen3},
                {"mistral-nemo", ChatFamily::kMistral}};
   for (const auto& c : cases) {
@@ -133,6 +133,15 @@ TEST_CASE("BitNet and plain text name the roles in words") {
         "User: Bye<|eot_id|>Assistant: ");
   CHECK(render(ChatFamily::kPlain, messages, options) ==
         "<bos>Be kind.\n\nUser: Hi\nAssistant: Hello\nUser: Bye\nAssistant:");
+}
+
+TEST_CASE("Llama 3 before 3.1 has no dates and no system turn of its own") {
+  ChatOptions options;
+  options.bos = "<bos>";
+  CHECK(render(ChatFamily::kLlama3, {{"system", "S"}, {"user", " U\n"}}, options) ==
+        "<bos><|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|>"
+        "<|start_header_id|>user<|end_header_id|>\n\nU<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\n");
 }
 
 TEST_CASE("Qwen3 drops the thoughts of past answers and keeps those behind the last question") {
