@@ -1,11 +1,17 @@
 // cpuid and xgetbv by their manuals (Intel SDM volume 1, 14.3 and 15.2): a vector extension may be
-// used when cpuid lists it and XCR0 says that the system saves its registers.
+// used when cpuid lists it and XCR0 says that the system saves its registers. On Arm a program may
+// not ask the CPU; the system answers.
 #include "kernels/cpu_features.h"
 
 #include "kernels/target.h"
 
 #if TRIT_X86
 #include <cpuid.h>
+#elif TRIT_ARM && defined(__APPLE__)
+#include <sys/sysctl.h>
+#elif TRIT_ARM && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 namespace trit {
@@ -32,6 +38,30 @@ CpuFeatures cpu_features() {
   f.avx512vl = zmm && (b & bit_AVX512VL);
   f.avx512vnni = zmm && (c & bit_AVX512VNNI);
   f.avx512vbmi = zmm && (c & bit_AVX512VBMI);
+  return f;
+}
+
+#elif TRIT_ARM && defined(__APPLE__)
+
+static bool has(const char* feature) {
+  int value = 0;
+  size_t size = sizeof(value);
+  return sysctlbyname(feature, &value, &size, nullptr, 0) == 0 && value != 0;
+}
+
+CpuFeatures cpu_features() {
+  CpuFeatures f = {};
+  f.dotprod = has("hw.optional.arm.FEAT_DotProd");
+  f.i8mm = has("hw.optional.arm.FEAT_I8MM");
+  return f;
+}
+
+#elif TRIT_ARM && defined(__linux__)
+
+CpuFeatures cpu_features() {
+  CpuFeatures f = {};
+  f.dotprod = getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
+  f.i8mm = getauxval(AT_HWCAP2) & HWCAP2_I8MM;
   return f;
 }
 

@@ -9,6 +9,7 @@ namespace trit {
 struct CpuFeatures {
   bool avx2, f16c;
   bool avx512f, avx512bw, avx512vl, avx512vnni, avx512vbmi;
+  bool dotprod, i8mm;  // Arm
 };
 
 CpuFeatures cpu_features();

@@ -29,12 +29,28 @@ static bool has_avx512vbmi(const CpuFeatures& f) {
 }
 #endif
 
+#if TRIT_ARM_REGIONS
+static bool has_dotprod(const CpuFeatures& f) {
+  return f.dotprod;
+}
+static bool has_i8mm(const CpuFeatures& f) {
+  return f.dotprod && f.i8mm;
+}
+#endif
+
 // Slowest first; a level follows those it paints over.
 static const Level kLevels[] = {
     {"scalar", always, install_scalar},
 #if TRIT_X86
     {"avx2", has_avx2, install_avx2},
     {"avx512vbmi", has_avx512vbmi, install_avx512vbmi},
+#endif
+#if TRIT_ARM
+    {"neon", always, install_neon},
+#endif
+#if TRIT_ARM_REGIONS
+    {"dotprod", has_dotprod, install_dotprod},
+    {"i8mm", has_i8mm, install_i8mm},
 #endif
 };
 constexpr uint32_t kLevelCount = sizeof(kLevels) / sizeof(kLevels[0]);

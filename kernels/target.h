@@ -21,7 +21,17 @@
 #endif
 
 #if defined(__aarch64__)
+#define TRIT_ARM 1
 #include <arm_neon.h>
+#else
+#define TRIT_ARM 0
+#endif
+// clang before 16 (Apple's before 15) shows its arm_neon.h to whole files only, not to regions.
+#if TRIT_ARM && (!defined(__clang__) || __clang_major__ >= 16 || \
+                 (defined(__apple_build_version__) && __clang_major__ >= 15))
+#define TRIT_ARM_REGIONS 1
+#else
+#define TRIT_ARM_REGIONS 0
 #endif
 
 #define TRIT_PRAGMA(text) _Pragma(#text)
@@ -46,7 +56,7 @@ namespace trit {
 TRIT_INLINE float f32_sqrt(float x) {
 #if TRIT_X86
   return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x)));
-#elif defined(__aarch64__)
+#elif TRIT_ARM
   return vget_lane_f32(vsqrt_f32(vdup_n_f32(x)), 0);
 #else
   return __builtin_sqrtf(x);
@@ -58,6 +68,13 @@ void install_scalar(KernelTable* table);  // fills every entry
 #if TRIT_X86
 void install_avx2(KernelTable* table);
 void install_avx512vbmi(KernelTable* table);
+#endif
+#if TRIT_ARM
+void install_neon(KernelTable* table);
+#endif
+#if TRIT_ARM_REGIONS
+void install_dotprod(KernelTable* table);
+void install_i8mm(KernelTable* table);
 #endif
 
 }  // namespace trit
