@@ -38,6 +38,7 @@ CpuFeatures cpu_features() {
   f.avx512vl = zmm && (b & bit_AVX512VL);
   f.avx512vnni = zmm && (c & bit_AVX512VNNI);
   f.avx512vbmi = zmm && (c & bit_AVX512VBMI);
+  f.avxvnni = __get_cpuid_count(7, 1, &a, &b, &c, &d) && ymm && (a & 0x10);
   return f;
 }
 

@@ -24,8 +24,17 @@ static bool always(const CpuFeatures&) {
 static bool has_avx2(const CpuFeatures& f) {
   return f.avx2 && f.f16c;
 }
+static bool has_avxvnni(const CpuFeatures& f) {
+  return has_avx2(f) && f.avxvnni;
+}
+static bool has_avx512(const CpuFeatures& f) {
+  return has_avx2(f) && f.avx512f && f.avx512bw && f.avx512vl;
+}
+static bool has_avx512vnni(const CpuFeatures& f) {
+  return has_avx512(f) && f.avx512vnni;
+}
 static bool has_avx512vbmi(const CpuFeatures& f) {
-  return has_avx2(f) && f.avx512f && f.avx512bw && f.avx512vl && f.avx512vnni && f.avx512vbmi;
+  return has_avx512vnni(f) && f.avx512vbmi;
 }
 #endif
 
@@ -43,6 +52,9 @@ static const Level kLevels[] = {
     {"scalar", always, install_scalar},
 #if TRIT_X86
     {"avx2", has_avx2, install_avx2},
+    {"avxvnni", has_avxvnni, install_avxvnni},
+    {"avx512", has_avx512, install_avx512},
+    {"avx512vnni", has_avx512vnni, install_avx512vnni},
     {"avx512vbmi", has_avx512vbmi, install_avx512vbmi},
 #endif
 #if TRIT_ARM

@@ -67,6 +67,9 @@ struct KernelTable;
 void install_scalar(KernelTable* table);  // fills every entry
 #if TRIT_X86
 void install_avx2(KernelTable* table);
+void install_avxvnni(KernelTable* table);
+void install_avx512(KernelTable* table);
+void install_avx512vnni(KernelTable* table);
 void install_avx512vbmi(KernelTable* table);
 #endif
 #if TRIT_ARM
