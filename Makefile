@@ -11,6 +11,13 @@
 # Sources are found by wildcard: adding a file needs no change here. No file needs flags of its own:
 # code for one instruction set sits in target regions (kernels/target.h).
 
+# All cores, unless a -j was given.
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+endif
+# A short line for each step; V=1 shows the commands.
+step = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2) &&)
+
 config ?= release
 BUILD ?= build/$(config)
 PREFIX ?= /usr/local
@@ -22,8 +29,15 @@ CXXFLAGS_sanitize := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=a
 CXXFLAGS_coverage := -O0 -g --coverage
 # Contraction off: the same bits on every CPU (see kernels/README.md).
 FLAGS := -std=c++17 -I. -Wall -Wextra -Wshadow -fvisibility=hidden -fPIC -ffp-contract=off -pthread \
+         -ffunction-sections -fdata-sections \
          $(CXXFLAGS_$(config)) $(CXXFLAGS)
-LINK := $(CXX) $(FLAGS) $(LDFLAGS)
+ifeq ($(shell uname),Darwin)
+DROP_UNUSED := -Wl,-dead_strip
+else
+DROP_UNUSED := -Wl,--gc-sections
+EXPORTS := -Wl,--version-script=runtime/exports.map
+endif
+LINK = $(call step,LINK,$@) $(CXX) $(FLAGS) $(DROP_UNUSED) $(LDFLAGS)
 
 sources = $(sort $(wildcard $(addsuffix /*.cc,$(1))))
 objects = $(patsubst %.cc,$(BUILD)/%.o,$(call sources,$(1)))
@@ -60,18 +74,18 @@ $(COMMAND): $(call objects,cmd cmd/common) $(BUILD)/libruntime.a $(BUILD)/libcon
 	$(LINK) -o $@ $^
 
 $(BUILD)/libtritstack.a: $(call objects,kernels model_format runtime runtime/text)
-	rm -f $@ && $(AR) rcs $@ $^
+	$(call step,AR,$@) rm -f $@ && $(AR) rcs $@ $^
 define room_library
 $(BUILD)/lib$(1).a: $(call objects,$(SRC_$(1)))
-	rm -f $$@ && $(AR) rcs $$@ $$^
+	$$(call step,AR,$$@) rm -f $$@ && $(AR) rcs $$@ $$^
 endef
 $(foreach room,$(ROOMS),$(eval $(call room_library,$(room))))
 $(BUILD)/libsupport.a: $(filter-out %/main.o,$(call objects,tests/support))
-	rm -f $@ && $(AR) rcs $@ $^
+	$(call step,AR,$@) rm -f $@ && $(AR) rcs $@ $^
 
 $(BUILD)/%.o: %.cc | deps
 	@mkdir -p $(@D)
-	$(CXX) $(FLAGS) -MMD -MP -c -o $@ $<
+	$(call step,CXX,$<) $(CXX) $(FLAGS) -MMD -MP -c -o $@ $<
 # The kernels are the program's inner loops; the rest gains nothing from -O3.
 ifeq ($(config),release)
 $(BUILD)/kernels/%.o: FLAGS += -O3
@@ -82,7 +96,7 @@ $(BUILD)/test_$(1): $(call objects,tests/$(1) $(if $(filter cmd,$(1)),cmd/common
                     $(BUILD)/libsupport.a $(LINK_$(1):%=$(BUILD)/lib%.a)
 	$$(LINK) -o $$@ $$^
 test-$(1): $(BUILD)/test_$(1) $(if $(filter cmd large,$(1)),$(COMMAND))
-	TRITSTACK=$(abspath $(COMMAND)) $(BUILD)/test_$(1)
+	@TRITSTACK=$(abspath $(COMMAND)) $(BUILD)/test_$(1)
 endef
 $(foreach room,$(TEST_ROOMS) $(LONG_ROOMS),$(eval $(call room_test,$(room))))
 
@@ -100,11 +114,11 @@ suite: $(TEST_ROOMS:%=$(BUILD)/test_%) $(COMMAND)
 
 # The smallest embedding, compiled as C99 against the public header and the library alone.
 $(BUILD)/hello: cmd/hello.c $(BUILD)/libtritstack.a
-	$(CC) -std=c99 -Wall -Wextra -pedantic -Iruntime/include -c -o $(BUILD)/hello.o $<
+	$(call step,CC,$<) $(CC) -std=c99 -Wall -Wextra -pedantic -Iruntime/include -c -o $(BUILD)/hello.o $<
 	$(LINK) -o $@ $(BUILD)/hello.o $(BUILD)/libtritstack.a
 # Exports trit_* only (runtime/exports.map); lint checks it.
 $(BUILD)/libtritstack.so: $(call objects,kernels model_format runtime runtime/text) runtime/exports.map
-	$(LINK) -shared -Wl,--version-script=runtime/exports.map -o $@ $(filter %.o,$^)
+	$(LINK) -shared $(EXPORTS) -o $@ $(filter %.o,$^)
 
 lint: $(BUILD)/libkernels.a $(BUILD)/libtritstack.so
 	@BUILD=$(BUILD) CXX="$(CXX)" CC="$(CC)" tests/lint/lint.sh

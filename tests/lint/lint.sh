@@ -56,7 +56,7 @@ for f in $(written); do
   lines=$(wc -l <"$f")
   [ "$lines" -gt 500 ] && echo "$f: $lines lines, at most 500"
 done | check "long file"
-awk 'length($0) > 100 { printf "%s:%d: %d columns\n", FILENAME, FNR, length($0) }' $(written) | check "long line"
+LC_ALL=C.UTF-8 grep -nE '^.{101,}' $(written) | cut -c1-60 | check "long line"
 awk 'FNR == 1 { start = 0 }
      /^[A-Za-z].*[^;]$/ && !/^(namespace|struct|class|enum|union|extern|typedef|static const|constexpr|const)/ && !start { start = FNR; name = $0 }
      /^$/ && start && !open { start = 0 }
