@@ -151,7 +151,11 @@ std::string folder_name(const std::string& folder) {
 }  // namespace
 
 Result<HfConfig> read_hf_config(const std::string& folder) {
-  auto file = JsonFile::open(folder + "/config.json");
+  return read_hf_config_file(folder + "/config.json", folder_name(folder));
+}
+
+Result<HfConfig> read_hf_config_file(const std::string& path, const std::string& name) {
+  auto file = JsonFile::open(path);
   if (!file.ok()) return file.status();
   JsonFields f = file->fields();
   TRIT_RETURN_IF_ERROR(f.status());
@@ -160,7 +164,7 @@ Result<HfConfig> read_hf_config(const std::string& folder) {
 
   HfConfig config;
   ModelConfig& model = config.model;
-  model.name = folder_name(folder);
+  model.name = name;
   model.architecture = architecture->name;
   refuse_unsupported(&f, *architecture);
   read_sizes(&f, &model);

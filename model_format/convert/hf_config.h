@@ -29,6 +29,8 @@ struct HfConfig {
 
 // kMalformed, kUnsupported naming the JSON path; kIo.
 Result<HfConfig> read_hf_config(const std::string& folder);
+// The same from a file of any name; `name` becomes the model's.
+Result<HfConfig> read_hf_config_file(const std::string& path, const std::string& name);
 
 }  // namespace trit
 
