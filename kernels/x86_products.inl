@@ -48,6 +48,14 @@ TRIT_INLINE f32v load_scales(const Strip& s, uint32_t part, uint32_t g, uint32_t
   return scale * s.w->prefix_factor;
 }
 
+// Those of the next strip: a stream too slow for the hardware to see.
+TRIT_INLINE void prefetch_scales(const Strip& s, uint32_t part, uint32_t g) {
+  if (s.w->encoding == Encoding::kNative) return;
+  const uint64_t tile = (s.row + kStripRows) / kTileRows;
+  TRIT_UNROLL for (uint32_t i = 0; i < kStripRows / kTileRows; ++i) _mm_prefetch(
+      reinterpret_cast<const char*>(group_scales(s.w, s.walk, part, tile + i, g)), _MM_HINT_T0);
+}
+
 TRIT_INLINE int32_t correction(const PlaneWalk& walk, int32_t x_sum) {
   return static_cast<int32_t>(walk.offset * static_cast<uint32_t>(x_sum));
 }
@@ -67,59 +75,62 @@ TRIT_INLINE void store_rows(const Strip& s, const f32v acc[kRegs], float* y) {
   }
 }
 
-// sums = 3 * sums + u . x over `vectors` vectors of one plane. The bytes `ahead` are fetched.
-TRIT_INLINE void fold_plane(i32v sums[kRegs], const uint8_t* const bytes[kRegs], size_t ahead,
-                            uint32_t vectors, const int8_t* x) {
-  const uint8_t* first = bytes[0];
-  const size_t second = static_cast<size_t>(bytes[1] - first);
-  Sum s[kRegs][kSums] = {};
-  for (uint32_t v = 0; v < vectors; ++v, first += kVectorBytes, x += kVectorCols) {
-    _mm_prefetch(reinterpret_cast<const char*>(first) + ahead, _MM_HINT_T0);
-    if (kRegRows == kTileRows)
-      _mm_prefetch(reinterpret_cast<const char*>(first) + second + ahead, _MM_HINT_T0);
-    const Digits d[kRegs] = {decode(first), decode(first + second)};
-    TRIT_UNROLL for (uint32_t j = 0; j < kTritsPerByte; ++j) {
-      const i32v in = broadcast(x + 4 * j);
-      TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) s[i][kSumOf[j]] =
-          add_dot(s[i][kSumOf[j]], operand(d[i], j), in);
-    }
-  }
-  TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) sums[i] += total(s[i]);
-}
-
-// n = codes . x of a part in a group, all its planes folded.
-TRIT_INLINE void dot_part(const Strip& s, uint32_t part, uint32_t g, const int8_t* codes,
-                          i32v sums[kRegs]) {
-  const uint64_t first = first_vector(s.walk, g), end = first + vectors_of(s.walk, g);
-  const size_t strip_bytes = s.walk.row_vectors * kVectorBytes;
-  for (uint32_t p = part; p < part + s.walk.part_planes; ++p) {
-    TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) sums[i] += sums[i] + sums[i];
-    for (uint64_t v = first; v < end; v += kMaxVectors) {
-      const uint8_t* bytes[kRegs];
-      TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) bytes[i] =
-          s.w->digits[p] + digits_at(s.walk, register_row(s, i), v);
-      // What follows the last vectors of two tiles is the tile after the other.
-      const bool last = v * kVectorBytes + kPrefetchBytes >= strip_bytes;
-      const size_t ahead = kPrefetchBytes + (last && kRegRows == kTileRows ? strip_bytes : 0);
-      fold_plane(sums, bytes, ahead,
-                 static_cast<uint32_t>(end - v < kMaxVectors ? end - v : kMaxVectors),
-                 codes + v * kVectorCols);
+// sums[g] = 3 * sums[g] + u . x of one plane in the groups [begin, end). A function of its own, so
+// that all registers are for its sums and tables.
+static __attribute__((noinline)) void fold_plane(const Strip& s, uint32_t plane, uint32_t begin,
+                                                 uint32_t end, const int8_t* x,
+                                                 i32v (*sums)[kRegs]) {
+  const uint64_t first = first_vector(s.walk, begin);
+  const uint8_t* bytes = s.w->digits[plane] + digits_at(s.walk, s.row, first);
+  const size_t second =
+      digits_at(s.walk, register_row(s, 1), first) - digits_at(s.walk, s.row, first);
+  // What follows the last vectors of a strip of two tiles is the strip after the other.
+  const size_t tile_bytes = s.walk.row_vectors * kVectorBytes;
+  size_t left = tile_bytes - first * kVectorBytes;
+  x += first * kVectorCols;
+  for (uint32_t g = begin; g < end; ++g, ++sums) {
+    TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i)(*sums)[i] += (*sums)[i] + (*sums)[i];
+    for (uint32_t vectors = vectors_of(s.walk, g), run; vectors > 0; vectors -= run) {
+      run = vectors < kMaxVectors ? vectors : kMaxVectors;
+      const size_t skip = left <= kPrefetchBytes && kRegRows == kTileRows ? tile_bytes : 0;
+      const size_t ahead = kPrefetchBytes + skip;
+      left -= run * kVectorBytes;
+      Sum partial[kRegs][kSums] = {};
+      for (uint32_t v = 0; v < run; ++v, bytes += kVectorBytes, x += kVectorCols) {
+        _mm_prefetch(reinterpret_cast<const char*>(bytes) + ahead, _MM_HINT_T0);
+        if (kRegRows == kTileRows)
+          _mm_prefetch(reinterpret_cast<const char*>(bytes) + ahead + second, _MM_HINT_T0);
+        const Digits d[kRegs] = {decode(bytes), decode(bytes + second)};
+        TRIT_UNROLL for (uint32_t j = 0; j < kTritsPerByte; ++j) {
+          const i32v in = broadcast(x + 4 * j);
+          TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) partial[i][kSumOf[j]] =
+              add_dot(partial[i][kSumOf[j]], operand(d[i], j), in);
+        }
+      }
+      TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i)(*sums)[i] += total(partial[i]);
     }
   }
 }
 
 static void trit_gemv(const TritView* w, const QuantizedActivations* x, uint32_t tile_begin,
                       uint32_t tile_end, float* y) {
+  constexpr uint32_t kRun = 8;  // groups: long enough a stretch of one plane, and of one's tables
   for (Strip s = first_strip(w, tile_begin, tile_end); s.row < s.row_end; s.row += kStripRows) {
     f32v acc[kRegs] = {};
-    for (uint32_t g = 0; g < s.walk.groups; ++g)
-      for (uint32_t part = 0; part < s.walk.parts; ++part) {
-        i32v sums[kRegs] = {};
-        dot_part(s, part, g, x->codes, sums);
-        TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) acc[i] +=
-            to_f32(sums[i] - correction(s.walk, x->sums[g])) *
-            (load_scales(s, part, g, i) * x->scales[g]);
-      }
+    for (uint32_t begin = 0; begin < s.walk.groups; begin += kRun) {
+      const uint32_t end = s.walk.groups - begin < kRun ? s.walk.groups : begin + kRun;
+      i32v sums[kMaxPlanes][kRun][kRegs];
+      memset(sums, 0, s.walk.parts * sizeof(sums[0]));
+      for (uint32_t p = 0; p < w->planes; ++p)
+        fold_plane(s, p, begin, end, x->codes, sums[p / s.walk.part_planes]);
+      for (uint32_t g = begin; g < end; ++g)
+        for (uint32_t part = 0; part < s.walk.parts; ++part) {
+          prefetch_scales(s, part, g);
+          TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) acc[i] +=
+              to_f32(sums[part][g - begin][i] - correction(s.walk, x->sums[g])) *
+              (load_scales(s, part, g, i) * x->scales[g]);
+        }
+    }
     store_rows(s, acc, y);
   }
 }
