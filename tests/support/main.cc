@@ -13,17 +13,22 @@ namespace {
 
 struct Tally : doctest::IReporter {
   static int passed, failed, skipped;
+  const char* name = "";
   explicit Tally(const doctest::ContextOptions&) {}
   void report_query(const doctest::QueryData&) override {}
   void test_run_start() override {}
   void test_run_end(const doctest::TestRunStats&) override {}
-  void test_case_start(const doctest::TestCaseData&) override { trit::skip_reason().clear(); }
+  void test_case_start(const doctest::TestCaseData& test) override {
+    trit::skip_reason().clear();
+    name = test.m_name;
+  }
   void test_case_reenter(const doctest::TestCaseData&) override {}
   void test_case_end(const doctest::CurrentTestCaseStats& stats) override {
     if (!stats.testCaseSuccess) {
       ++failed;
     } else if (!trit::skip_reason().empty()) {
       ++skipped;
+      std::printf("SKIPPED %s: %s\n", name, trit::skip_reason().c_str());
     } else {
       ++passed;
     }

@@ -3,7 +3,6 @@
 
 #include <sys/stat.h>
 
-#include <cstdio>
 #include <cstdlib>
 
 namespace trit {
@@ -15,7 +14,6 @@ std::string& skip_reason() {
 
 void skip(const std::string& why) {
   skip_reason() = why;
-  std::printf("SKIPPED %s\n", why.c_str());
 }
 
 std::string shared_data() {

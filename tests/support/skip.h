@@ -6,7 +6,7 @@
 
 namespace trit {
 
-// The current test case counts as skipped; prints "SKIPPED <why>".
+// The current test case counts as skipped; "SKIPPED <test case>: <why>" is printed at its end.
 void skip(const std::string& why);
 std::string& skip_reason();  // of the current test case; empty: not skipped
 
