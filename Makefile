@@ -12,8 +12,8 @@
 # Sources are found by wildcard: adding a file needs no change here. No file needs flags of its own:
 # code for one instruction set sits in target regions (kernels/target.h).
 
-# All cores, unless a -j was given.
-ifeq ($(filter -j%,$(MAKEFLAGS)),)
+# All cores, unless a -j was given; a make within make shares the jobs of the first.
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 endif
 # A short line for each step; V=1 shows the commands.
