@@ -63,6 +63,15 @@ TRIT_INLINE float f32_sqrt(float x) {
 #endif
 }
 
+// Between two looks of a spinning thread: leaves the core to its sibling and the bus to others.
+TRIT_INLINE void cpu_relax() {
+#if TRIT_X86
+  _mm_pause();
+#elif TRIT_ARM
+  __asm__ volatile("isb");  // `yield` does nothing on most cores
+#endif
+}
+
 struct KernelTable;
 void install_scalar(KernelTable* table);  // fills every entry
 #if TRIT_X86
