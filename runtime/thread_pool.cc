@@ -1,76 +1,49 @@
-// See thread_pool.h. The one idea: job number and next item share one atomic word. Taking an item
-// is a compare-exchange on that word, so a thread that slept through a whole job can never take an
+// See thread_pool.h. The one idea: job number and next item share one atomic word. Taking items is
+// a compare-exchange on that word, so a thread that slept through a whole job can never take an
 // item of the next one with the old job's description, and the caller waits for items, not for
-// threads: one that is not scheduled delays nobody.
+// threads: one that is not scheduled delays nobody unless it holds items, and those are few.
+// Waiting means looking for a while, then sleeping. It never means sched_yield, which beside a busy
+// process gives a whole time slice away.
 #include "runtime/thread_pool.h"
 
 #include <algorithm>
-#include <cstdio>
+#include <chrono>
 #include <exception>
 
-#ifdef __linux__
-#include <sched.h>
-#endif
-#ifdef __APPLE__
-#include <sys/sysctl.h>
-#endif
+#include "kernels/target.h"
 
 namespace trit {
 
 namespace {
 
 constexpr uint32_t kClosed = UINT32_MAX;  // as next item: the description is being written
-constexpr int kSpinRounds = 50;           // each of kSpinLoads loads and a yield: tens of us
-constexpr int kSpinLoads = 200;
+// A thread takes 1/4 of its share of what is left: few takings, small items at the end.
+constexpr uint32_t kRunsPerThread = 4;
+// Longer than what a decode step does on one thread; waking a thread costs about as much.
+constexpr std::chrono::microseconds kSpin{100};
+constexpr int kLooksPerClock = 16;
 
 uint64_t make_ticket(uint64_t job, uint32_t item) {
   return job << 32 | item;
 }
 
-#ifdef __linux__
-// Whole CPUs of a cgroup quota (v2: "max 100000" or "200000 100000"; v1: two files), 0: no limit.
-uint32_t quota_cpus() {
-  long long quota = -1, period = 0;
-  if (FILE* file = std::fopen("/sys/fs/cgroup/cpu.max", "r")) {
-    if (std::fscanf(file, "%lld %lld", &quota, &period) != 2) quota = -1;
-    std::fclose(file);
-  } else if (FILE* v1 = std::fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "r")) {
-    if (std::fscanf(v1, "%lld", &quota) != 1) quota = -1;
-    std::fclose(v1);
-    if (FILE* v1_period = std::fopen("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "r")) {
-      if (std::fscanf(v1_period, "%lld", &period) != 1) period = 0;
-      std::fclose(v1_period);
+// False: not within kSpin.
+template <typename Ready>
+bool spin_until(const Ready& ready) {
+  const auto end = std::chrono::steady_clock::now() + kSpin;
+  do {
+    for (int look = 0; look < kLooksPerClock; ++look) {
+      if (ready()) return true;
+      cpu_relax();
     }
-  }
-  if (quota <= 0 || period <= 0) return 0;
-  return static_cast<uint32_t>(std::min<long long>((quota + period - 1) / period, kMaxThreads));
-}
-#endif
-
-uint32_t cpus_of_this_process() {
-#ifdef __linux__
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return static_cast<uint32_t>(CPU_COUNT(&set));
-#endif
-#ifdef __APPLE__
-  uint32_t fast = 0;  // the performance cores: one loop is as slow as its slowest core
-  size_t size = sizeof fast;
-  if (sysctlbyname("hw.perflevel0.physicalcpu", &fast, &size, nullptr, 0) == 0) return fast;
-#endif
-  return std::thread::hardware_concurrency();
+  } while (std::chrono::steady_clock::now() < end);
+  return false;
 }
 
 }  // namespace
 
-uint32_t default_thread_count() {
-  uint32_t count = cpus_of_this_process();
-#ifdef __linux__
-  if (const uint32_t quota = quota_cpus()) count = std::min(count, quota);
-#endif
-  return std::min(std::max(count, 1u), kMaxThreads);
-}
-
-ThreadPool::ThreadPool(uint32_t threads) : ticket_(make_ticket(0, kClosed)) {
+ThreadPool::ThreadPool(uint32_t threads)
+    : runs_(kRunsPerThread * threads), ticket_(make_ticket(0, kClosed)) {
   workers_.reserve(threads - 1);
   for (uint32_t thread = 1; thread < threads; ++thread) {
     try {
@@ -109,31 +82,45 @@ void ThreadPool::run(uint32_t count, ItemFunction function, const void* body) {
     wake_.notify_all();
   }
   take_items(0);
-  for (int spins = 0; done_.load(std::memory_order_acquire) != count; ++spins) {
-    if (spins >= kSpinLoads) std::this_thread::yield();
-  }
+  await_items(count);
 }
 
-// Runs items until none is left; false when there was none.
-bool ThreadPool::take_items(uint32_t thread) {
-  bool any = false;
+// Runs items until none is left.
+void ThreadPool::take_items(uint32_t thread) {
   uint64_t ticket = ticket_.load(std::memory_order_acquire);
   for (;;) {
     const ItemFunction function = function_.load(std::memory_order_acquire);
     const void* body = body_.load(std::memory_order_acquire);
-    const uint32_t item = static_cast<uint32_t>(ticket);
+    const uint32_t count = count_.load(std::memory_order_acquire);
+    const uint32_t first = static_cast<uint32_t>(ticket);
     // A newer description than the ticket's was written after the ticket was closed, and whoever
     // read it then fails here.
-    if (item >= count_.load(std::memory_order_acquire)) return any;
-    if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel,
+    if (first >= count) return;
+    const uint32_t items = std::max((count - first) / runs_, 1u);
+    if (!ticket_.compare_exchange_weak(ticket, ticket + items, std::memory_order_acq_rel,
                                        std::memory_order_acquire)) {
       continue;
     }
-    function(body, item, thread);
-    done_.fetch_add(1, std::memory_order_release);
-    any = true;
+    for (uint32_t item = first; item < first + items; ++item) function(body, item, thread);
+    finish_items(items, count);
     ticket = ticket_.load(std::memory_order_acquire);
   }
+}
+
+// `count` is that of the items' own job: once they count as done the next job may begin.
+void ThreadPool::finish_items(uint32_t items, uint32_t count) {
+  if (done_.fetch_add(items) + items != count || !caller_parked_.load()) return;
+  { std::lock_guard<std::mutex> lock(mutex_); }
+  finished_.notify_one();
+}
+
+void ThreadPool::await_items(uint32_t count) {
+  const auto done = [&] { return done_.load() == count; };
+  if (spin_until(done)) return;
+  std::unique_lock<std::mutex> lock(mutex_);
+  caller_parked_ = true;
+  finished_.wait(lock, done);
+  caller_parked_ = false;
 }
 
 bool ThreadPool::has_items() const {
@@ -143,12 +130,7 @@ bool ThreadPool::has_items() const {
 void ThreadPool::work(uint32_t thread) {
   for (;;) {
     take_items(thread);
-    for (int round = 0; round < kSpinRounds && !has_items(); ++round) {
-      for (int load = 0; load < kSpinLoads && !has_items(); ++load) {
-      }
-      std::this_thread::yield();
-    }
-    if (has_items()) continue;
+    if (spin_until([this] { return has_items(); })) continue;
     std::unique_lock<std::mutex> lock(mutex_);
     parked_.fetch_add(1);
     wake_.wait(lock, [this] { return stop_ || has_items(); });

@@ -1,6 +1,6 @@
-// A fixed set of threads that share the items of one loop at a time. Items are handed out one by
-// one, so a slow core takes fewer; an item must not depend on who runs it, which is why results
-// never depend on the number of threads. Nothing is allocated per call.
+// A fixed set of threads that share the items of one loop at a time. Items are handed out in runs
+// that shrink towards the end, so a slow core takes fewer; an item must not depend on who runs it,
+// which is why results never depend on the number of threads. Nothing is allocated per call.
 #ifndef TRITSTACK_RUNTIME_THREAD_POOL_H_
 #define TRITSTACK_RUNTIME_THREAD_POOL_H_
 
@@ -11,12 +11,9 @@
 #include <thread>
 #include <vector>
 
+#include "runtime/default_threads.h"
+
 namespace trit {
-
-constexpr uint32_t kMaxThreads = 512;
-
-// The CPUs this process may use: its affinity mask, and no more than its cgroup's CPU quota.
-uint32_t default_thread_count();
 
 class ThreadPool {
  public:
@@ -44,22 +41,29 @@ class ThreadPool {
   using ItemFunction = void (*)(const void* body, uint32_t item, uint32_t thread);
 
   void run(uint32_t count, ItemFunction function, const void* body);
-  bool take_items(uint32_t thread);
+  void take_items(uint32_t thread);
+  void finish_items(uint32_t items, uint32_t count);
+  void await_items(uint32_t count);
   void work(uint32_t thread);
   bool has_items() const;
 
-  // What the loop is. A thread reads it before it takes an item and may use it only if taking
+  const uint32_t runs_;  // a thread takes so small a part of the items that are left
+
+  // What the loop is. A thread reads it before it takes items and may use it only if taking
   // succeeded: a ticket of another job fails (see take_items).
-  std::atomic<ItemFunction> function_{nullptr};
+  alignas(64) std::atomic<ItemFunction> function_{nullptr};
   std::atomic<const void*> body_{nullptr};
   std::atomic<uint32_t> count_{0};
+  std::atomic<uint64_t> ticket_;  // job number << 32 | next item
 
-  std::atomic<uint64_t> ticket_;     // job number << 32 | next item
-  std::atomic<uint32_t> done_{0};    // items finished of this job
-  std::atomic<uint32_t> parked_{0};  // threads asleep
+  // Items finished of this job; apart from what threads read to take the next.
+  alignas(64) std::atomic<uint32_t> done_{0};
+  std::atomic<bool> caller_parked_{false};
+  std::atomic<uint32_t> parked_{0};  // workers asleep
   std::atomic<bool> stop_{false};
   std::mutex mutex_;
-  std::condition_variable wake_;
+  std::condition_variable wake_;      // for workers: there are items
+  std::condition_variable finished_;  // for the caller: all are done
   std::vector<std::thread> workers_;
 };
 

@@ -52,7 +52,16 @@ TEST_CASE("what the items wrote is visible to the caller afterwards") {
   }
 }
 
-TEST_CASE("the default number of threads is at least one") {
-  CHECK(default_thread_count() >= 1);
-  CHECK(default_thread_count() <= kMaxThreads);
+TEST_CASE("a thread that holds an item for long delays the loop, and loses nothing") {
+  ThreadPool pool(3);
+  for (uint32_t slow = 0; slow < 3; ++slow) {  // on whichever thread takes it, the caller too
+    std::atomic<uint32_t> runs{0};
+    std::atomic<bool> slept{false};
+    pool.parallel_for(40, [&](uint32_t, uint32_t thread) {
+      if (thread == slow && !slept.exchange(true))
+        std::this_thread::sleep_for(std::chrono::milliseconds(3));  // longer than any spinning
+      ++runs;
+    });
+    CHECK(runs == 40);
+  }
 }
