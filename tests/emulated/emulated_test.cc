@@ -17,7 +17,8 @@ namespace trit {
 namespace {
 
 struct Cpu {
-  std::string emulator, name, isa;  // isa: its best level
+  std::string emulator, name;
+  std::vector<std::string> isas;  // levels to try with the demo, the best last
 };
 
 std::string folder_of_this_program() {
@@ -44,15 +45,14 @@ ProcessResult emulate(const Cpu& cpu, const Words& program, const std::string& i
 
 // Why this CPU cannot be emulated here, empty if it can.
 std::string obstacle(const Cpu& cpu, const std::string& programs) {
-  const std::string on = cpu.name + ": ";
   if (run_process({"/usr/bin/env", cpu.emulator, "--version"}).exit_code != 0)
-    return on + "no " + cpu.emulator + " (make deps)";
+    return "no " + cpu.emulator + " (make deps)";
   utsname machine;
   uname(&machine);
   if (cpu.emulator == "qemu-x86_64" && machine.machine != std::string("x86_64"))
-    return on + "this build is not for x86";
+    return "this build is not for x86";
   if (access((programs + "test_kernels").c_str(), X_OK) != 0)
-    return on + "no aarch64-linux-gnu-g++ (make deps)";
+    return "no aarch64-linux-gnu-g++ (make deps)";
   return "";
 }
 
@@ -93,15 +93,15 @@ void check_cpu(const Cpu& cpu) {
 
   const std::string kernels = programs + "test_kernels";
   const std::string level = emulate(cpu, {kernels, "-ns", "-tc=(child)*"}).out;
-  CHECK_MESSAGE(level.find("isa=" + cpu.isa + ".") != std::string::npos, level);
+  CHECK_MESSAGE(level.find("isa=" + cpu.isas.back() + ".") != std::string::npos, level);
   // The case left out starts itself again, which an emulator does not pass on.
   const ProcessResult tests = emulate(cpu, {kernels, "-tce=TRIT_ISA chooses*"});
   CHECK_MESSAGE(tests.exit_code == 0, tests.out, tests.err);
-  CHECK_MESSAGE(tests.out.find(" 0 failed, 0 skipped") != std::string::npos, tests.out);
+  CHECK_MESSAGE(tests.out.find(" passed, 0 failed, ") != std::string::npos, tests.out);
 
   const std::string command = arm ? programs + "tritstack" : tritstack_path();
   const std::string expected = demo_here("scalar");
-  for (const std::string isa : {std::string("scalar"), cpu.isa})
+  for (const std::string& isa : cpu.isas)
     CHECK(demo_results(command, [&](const Words& words, const std::string& input) {
             return emulate(cpu, words, input, isa);
           }) == expected);
@@ -118,19 +118,19 @@ TEST_CASE("the demo says and scores the same at every level of this CPU") {
 }
 
 TEST_CASE("neon: a Cortex-A53 (Raspberry Pi 3) gives the same bits") {
-  check_cpu({"qemu-aarch64", "cortex-a53", "neon"});
+  check_cpu({"qemu-aarch64", "cortex-a53", {"scalar", "neon"}});
 }
 TEST_CASE("dotprod: a Cortex-A76 (Raspberry Pi 5) gives the same bits") {
-  check_cpu({"qemu-aarch64", "cortex-a76", "dotprod"});
+  check_cpu({"qemu-aarch64", "cortex-a76", {"dotprod"}});
 }
 TEST_CASE("i8mm: an Arm CPU with every extension gives the same bits") {
-  check_cpu({"qemu-aarch64", "max", "i8mm"});
+  check_cpu({"qemu-aarch64", "max", {"i8mm"}});
 }
 TEST_CASE("scalar: an x86 CPU without AVX gives the same bits") {
-  check_cpu({"qemu-x86_64", "Nehalem", "scalar"});
+  check_cpu({"qemu-x86_64", "Nehalem", {"scalar"}});
 }
 TEST_CASE("avx2: a Haswell gives the same bits") {
-  check_cpu({"qemu-x86_64", "Haswell", "avx2"});
+  check_cpu({"qemu-x86_64", "Haswell", {"avx2"}});
 }
 
 }  // namespace
