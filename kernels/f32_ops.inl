@@ -46,17 +46,22 @@ TRIT_INLINE Lanes load(const T* p) {
   TRIT_UNROLL for (uint32_t i = 0; i < kParts; ++i) x.part[i] = load_part(p + i * kPartLanes);
   return x;
 }
-// The first n < 16 lanes from memory, never reading past them; the rest `fill`.
+// The first n < 16 lanes from memory, never reading past them; the rest `fill`. Tails are rare and
+// everywhere, so they are calls.
 template <typename T>
-TRIT_INLINE Lanes load_some(const T* p, uint32_t n, T fill) {
+__attribute__((noinline)) void load_some(const T* p, uint32_t n, T fill, Lanes* x) {
   T whole[kLanes];
-  for (uint32_t i = 0; i < kLanes; ++i) whole[i] = i < n ? p[i] : fill;
-  return load(whole);
+  TRIT_UNROLL for (uint32_t i = 0; i < kLanes; ++i) whole[i] = fill;
+  memcpy(whole, p, n * sizeof(T));
+  *x = load(whole);
 }
 // Lanes [i, n) of an array, at most 16.
 template <typename T>
 TRIT_INLINE Lanes load_at(const T* p, uint32_t i, uint32_t n, T fill = T{}) {
-  return n - i >= kLanes ? load(p + i) : load_some(p + i, n - i, fill);
+  if (n - i >= kLanes) return load(p + i);
+  Lanes x;
+  load_some(p + i, n - i, fill, &x);
+  return x;
 }
 TRIT_INLINE void store(float* p, const Lanes& x) {
   memcpy(p, x.part, sizeof(x.part));
@@ -65,7 +70,7 @@ TRIT_INLINE void store_at(float* p, uint32_t i, uint32_t n, const Lanes& x) {
   if (n - i >= kLanes) return store(p + i, x);
   float whole[kLanes];
   store(whole, x);
-  for (uint32_t l = 0; l < n - i; ++l) p[i + l] = whole[l];
+  memcpy(p + i, whole, (n - i) * sizeof(float));
 }
 
 // acc += a * b, lane by lane.
@@ -77,13 +82,36 @@ TRIT_INLINE Lanes splat_lanes(float x) {
   TRIT_UNROLL for (uint32_t i = 0; i < kParts; ++i) all.part[i] = splat(x);
   return all;
 }
-// The one order in which lanes are added: l += l + 8, l + 4, l + 2, l + 1.
+// The one order in which lanes are added: l += l + 8, l + 4, l + 2, l + 1. The first two steps:
+typedef float quad __attribute__((vector_size(16)));
+template <typename V>
+TRIT_INLINE quad to_quad(const V& x) {
+  if constexpr (sizeof(V) == 64)
+    return to_quad(__builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7) +
+                   __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15));
+  else if constexpr (sizeof(V) == 32)
+    return __builtin_shufflevector(x, x, 0, 1, 2, 3) + __builtin_shufflevector(x, x, 4, 5, 6, 7);
+  else
+    return x;
+}
+TRIT_INLINE quad add_to_quad(Lanes x) {
+  TRIT_UNROLL for (uint32_t half = kParts / 2; half > 0; half /= 2)
+      TRIT_UNROLL for (uint32_t i = 0; i < half; ++i) x.part[i] += x.part[i + half];
+  return to_quad(x.part[0]);
+}
 TRIT_INLINE float add_lanes(const Lanes& x) {
-  float sum[kLanes];
-  store(sum, x);
-  TRIT_UNROLL for (uint32_t i = 0; i < 8; ++i) sum[i] += sum[i + 8];
-  TRIT_UNROLL for (uint32_t i = 0; i < 4; ++i) sum[i] += sum[i + 4];
+  const quad sum = add_to_quad(x);
   return (sum[0] + sum[2]) + (sum[1] + sum[3]);
+}
+// The sums of four at once.
+TRIT_INLINE quad add_lanes_of_four(const Lanes* x) {
+  const quad a = add_to_quad(x[0]), b = add_to_quad(x[1]);
+  const quad c = add_to_quad(x[2]), d = add_to_quad(x[3]);
+  const quad ab =
+      __builtin_shufflevector(a, b, 0, 1, 4, 5) + __builtin_shufflevector(a, b, 2, 3, 6, 7);
+  const quad cd =
+      __builtin_shufflevector(c, d, 0, 1, 4, 5) + __builtin_shufflevector(c, d, 2, 3, 6, 7);
+  return __builtin_shufflevector(ab, cd, 0, 2, 4, 6) + __builtin_shufflevector(ab, cd, 1, 3, 5, 7);
 }
 TRIT_INLINE float max_lanes(const Lanes& x) {
   float all[kLanes];
@@ -120,45 +148,56 @@ TRIT_INLINE f32v exp_part(f32v x) {
   return (e * (f32v)first) * (f32v)second;
 }
 
-// Lanes [i, n), at most 16, of kRows rows times kTokens inputs.
-template <typename T, int kRows, int kTokens>
-TRIT_INLINE void dot_step(Lanes acc[kTokens][kRows], const T* rows, size_t row_stride,
-                          const float* x, size_t x_stride, uint32_t i, uint32_t n) {
-  Lanes in[kTokens];
-  TRIT_UNROLL for (int t = 0; t < kTokens; ++t) in[t] = load_at(x + t * x_stride, i, n);
-  TRIT_UNROLL for (int r = 0; r < kRows; ++r) {
-    const Lanes row = load_at(rows + r * row_stride, i, n);
-    TRIT_UNROLL for (int t = 0; t < kTokens; ++t) add_products(&acc[t][r], row, in[t]);
-  }
-}
-
-// y[t * y_stride + r] = rows[r] . x[t]. Each (row, token) has one accumulator of 16 lanes; several
-// of them are in flight to hide the latency of additions.
-template <typename T, int kRows, int kTokens>
-TRIT_INLINE void dot_block(const T* rows, size_t row_stride, const float* x, size_t x_stride,
-                           uint32_t n, float* y, size_t y_stride) {
-  Lanes acc[kTokens][kRows];
-  TRIT_UNROLL for (int t = 0; t < kTokens; ++t) TRIT_UNROLL for (int r = 0; r < kRows; ++r)
-      acc[t][r] = splat_lanes(0);
-  uint32_t i = 0;
-  for (; n - i >= kLanes; i += kLanes)
-    dot_step<T, kRows, kTokens>(acc, rows, row_stride, x, x_stride, i, n);
-  if (i < n) dot_step<T, kRows, kTokens>(acc, rows, row_stride, x, x_stride, i, n);
-  TRIT_UNROLL for (int t = 0; t < kTokens; ++t) TRIT_UNROLL for (int r = 0; r < kRows; ++r)
-      y[t * y_stride + r] = add_lanes(acc[t][r]);
+// row . x for any n, with one accumulator.
+template <typename T>
+__attribute__((noinline)) float dot_row(const T* row, const float* x, uint32_t n) {
+  Lanes acc = splat_lanes(0);
+  for (uint32_t i = 0; i < n; i += kLanes) add_products(&acc, load_at(row, i, n), load_at(x, i, n));
+  return add_lanes(acc);
 }
 
 float dot(const float* a, const float* b, uint32_t n) {
-  float sum;
-  dot_block<float, 1, 1>(a, 0, b, 0, n, &sum, 0);
-  return sum;
+  return dot_row(a, b, n);
+}
+
+// y[t * y_stride + r] = rows[r] . x[t]. Each (row, token) has its accumulator of 16 lanes; several
+// of them are in flight to hide the latency of additions. Rows with a tail go one by one.
+template <typename T, uint32_t kRows, uint32_t kTokens>
+TRIT_INLINE void dot_block(const T* rows, size_t row_stride, const float* x, size_t x_stride,
+                           uint32_t n, float* y, size_t y_stride) {
+  if (n % kLanes) {
+    for (uint32_t t = 0; t < kTokens; ++t)
+      for (uint32_t r = 0; r < kRows; ++r)
+        y[t * y_stride + r] = dot_row(rows + r * row_stride, x + t * x_stride, n);
+    return;
+  }
+  Lanes acc[kTokens * kRows];
+  TRIT_UNROLL for (Lanes& a : acc) a = splat_lanes(0);
+  for (size_t i = 0; i < n; i += kLanes) {
+    Lanes in[kTokens];
+    TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) in[t] = load(x + t * x_stride + i);
+    TRIT_UNROLL for (uint32_t r = 0; r < kRows; ++r) {
+      const Lanes row = load(rows + r * row_stride + i);
+      TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
+          add_products(&acc[t * kRows + r], row, in[t]);
+    }
+  }
+  constexpr uint32_t kSums = kTokens * kRows;
+  float sums[kSums];
+  TRIT_UNROLL for (uint32_t s = 0; s + 4 <= kSums; s += 4) {
+    const quad four = add_lanes_of_four(acc + s);
+    memcpy(sums + s, &four, sizeof(four));
+  }
+  TRIT_UNROLL for (uint32_t s = kSums / 4 * 4; s < kSums; ++s) sums[s] = add_lanes(acc[s]);
+  TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
+      memcpy(y + t * y_stride, sums + t * kRows, kRows * sizeof(float));
 }
 
 // As many accumulators as fit in registers, with their operands.
-constexpr int kBlockRows = kParts == 1 ? 4 : kParts == 2 ? 2 : 1;
-constexpr int kBlockTokens = kParts == 1 ? 4 : 2;
+constexpr uint32_t kBlockRows = kParts == 1 ? 4 : kParts == 2 ? 2 : 1;
+constexpr uint32_t kBlockTokens = kParts == 1 ? 4 : 2;
 
-template <typename T, int kRows>
+template <typename T, uint32_t kRows>
 void dense_rows(const T* rows, uint32_t cols, const float* x, size_t x_stride, uint32_t n_tokens,
                 float* y, size_t y_stride) {
   uint32_t t = 0;
@@ -322,59 +361,7 @@ void softmax(float* x, uint32_t n) {
   multiply(x, 1.0f / add_lanes(sum), n);
 }
 
-// scores[i] = query . key i.
-template <typename T>
-TRIT_INLINE void score_keys(const float* query, const T* keys, uint32_t head_dim,
-                            uint32_t n_positions, float* scores) {
-  constexpr int kBlock = 8 / kParts;
-  uint32_t i = 0;
-  for (; i + kBlock <= n_positions; i += kBlock)
-    dot_block<T, kBlock, 1>(keys + static_cast<size_t>(i) * head_dim, head_dim, query, 0, head_dim,
-                            scores + i, 0);
-  for (; i < n_positions; ++i)
-    dot_block<T, 1, 1>(keys + static_cast<size_t>(i) * head_dim, 0, query, 0, head_dim, scores + i,
-                       0);
-}
-
-// out[d] = sum over positions, in order, of scores[position] * values[position][d], for the
-// columns d of kBlock Lanes (fewer columns where head_dim ends).
-template <typename T, uint32_t kBlock>
-TRIT_INLINE void weigh_columns(const float* scores, const T* values, uint32_t head_dim,
-                               uint32_t begin, uint32_t n_positions, float* out) {
-  Lanes acc[kBlock];
-  memset(acc, 0, sizeof(acc));
-  for (uint32_t i = 0; i < n_positions; ++i, values += head_dim) {
-    const Lanes score = splat_lanes(scores[i]);
-    TRIT_UNROLL for (uint32_t b = 0; b < kBlock; ++b)
-        add_products(&acc[b], load_at(values, begin + b * kLanes, head_dim), score);
-  }
-  TRIT_UNROLL for (uint32_t b = 0; b < kBlock; ++b)
-      store_at(out, begin + b * kLanes, head_dim, acc[b]);
-}
-
-template <typename T>
-TRIT_INLINE void weigh_values(const float* scores, const T* values, uint32_t head_dim,
-                              uint32_t n_positions, float* out) {
-  uint32_t d = 0;
-  for (; d + 4 * kLanes <= head_dim; d += 4 * kLanes)
-    weigh_columns<T, 4>(scores, values, head_dim, d, n_positions, out);
-  for (; d < head_dim; d += kLanes)
-    weigh_columns<T, 1>(scores, values, head_dim, d, n_positions, out);
-}
-
-void attention(const float* query, const HeadCache* cache, uint32_t head_dim, uint32_t n_positions,
-               float scale, float* scores, float* out) {
-  if (cache->key_type == CacheType::kF16)
-    score_keys(query, static_cast<const F16*>(cache->keys), head_dim, n_positions, scores);
-  else
-    score_keys(query, static_cast<const float*>(cache->keys), head_dim, n_positions, scores);
-  multiply(scores, scale, n_positions);
-  softmax(scores, n_positions);
-  if (cache->value_type == CacheType::kF16)
-    weigh_values(scores, static_cast<const F16*>(cache->values), head_dim, n_positions, out);
-  else
-    weigh_values(scores, static_cast<const float*>(cache->values), head_dim, n_positions, out);
-}
+#include "kernels/attention.inl"
 
 void convert_to_f16(const float* x, uint32_t n, uint16_t* out) {
   uint32_t i = 0;

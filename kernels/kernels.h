@@ -93,10 +93,12 @@ struct KernelTable {
   // 1 / sum. -inf gives 0; NaN anywhere, or nothing but -inf, gives NaN everywhere. n >= 1.
   void (*softmax)(float* x, uint32_t n);
 
-  // One query head over positions [0, n_positions): out[head_dim] = softmax(q . k * scale) v, the
-  // weighted sum taken in position order. scores: scratch of n_positions floats.
-  void (*attention)(const float* query, const HeadCache* cache, uint32_t head_dim,
-                    uint32_t n_positions, float scale, float* scores, float* out);
+  // The query heads that share one kv head over positions [0, n_positions), each by itself:
+  // out = softmax(q . k * scale) v, the weighted sum taken in position order. query, out:
+  // [n_queries][head_dim]. scores: scratch of n_queries * n_positions floats.
+  void (*attention)(const float* query, uint32_t n_queries, const HeadCache* cache,
+                    uint32_t head_dim, uint32_t n_positions, float scale, float* scores,
+                    float* out);
 
   void (*f32_to_f16)(const float* x, uint32_t n, uint16_t* out);  // nearest even; overflow to inf
   void (*f16_to_f32)(const uint16_t* x, uint32_t n, float* out);

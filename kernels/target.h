@@ -11,6 +11,7 @@
 // GCC 12 takes its own _mm512_undefined_ps for a mistake once it is inlined (its bug 105593).
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #include <immintrin.h>
 #pragma GCC diagnostic pop
 #else

@@ -69,7 +69,7 @@ void Ops::carve(Arena* arena, const Weights& weights, uint32_t tokens, uint32_t 
   quantized_.scales = arena->take<float>(tokens * groups);
   quantized_.sums = arena->take<int32_t>(tokens * groups);
   gemm_scratch_ = arena->take<uint8_t>(pool_->size() * gemm_scratch_stride_);
-  scores_ = arena->take<float>(pool_->size() * context_);
+  scores_ = arena->take<float>(pool_->size() * context_ * (config_->n_heads / config_->n_kv_heads));
 }
 
 // Each item checks for a cancel, so a pass ends within one item of it.
@@ -200,15 +200,13 @@ void Ops::attention(const float* query, const KvCache& cache, uint32_t layer, ui
   const uint32_t kv_heads = config_->n_kv_heads, head_dim = config_->head_dim;
   const uint32_t heads_per_kv = config_->n_heads / kv_heads;
   const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim)));
-  // One item: the query heads of one token that share a kv head, so its keys stay in cache.
+  // One item: the query heads of one token that share a kv head.
   parallel(tokens * kv_heads, [&](uint32_t item, uint32_t thread) {
     const uint32_t t = item / kv_heads, kv_head = item % kv_heads;
     const HeadCache head_cache = cache.head(layer, kv_head);
-    for (uint32_t i = 0; i < heads_per_kv; ++i) {
-      const size_t head = (size_t{t} * config_->n_heads + kv_head * heads_per_kv + i) * head_dim;
-      kernels_->attention(query + head, &head_cache, head_dim, position + t + 1, scale,
-                          scores_ + thread * context_, out + head);
-    }
+    const size_t head = (size_t{t} * config_->n_heads + kv_head * heads_per_kv) * head_dim;
+    kernels_->attention(query + head, heads_per_kv, &head_cache, head_dim, position + t + 1, scale,
+                        scores_ + thread * heads_per_kv * context_, out + head);
   });
 }
 

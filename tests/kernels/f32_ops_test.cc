@@ -235,14 +235,34 @@ TEST_CASE("dense_gemm equals dot for every cut of rows and tokens, f32 and bf16"
 }
 
 struct AttentionCase {
-  uint32_t head_dim, n;
+  uint32_t head_dim, n, queries;
   CacheType key_type, value_type;
 };
 
-// Keys and values in both precisions, holding the same numbers.
+// Appends one query's softmax(q . k / 8) v.
+void add_naive_attention(const AttentionCase& a, const float* query, const float* keys,
+                         const float* values, std::vector<double>* truth) {
+  std::vector<double> weights(a.n), out(a.head_dim);
+  double sum = 0;
+  for (uint32_t i = 0; i < a.n; ++i) {
+    double score = 0;
+    for (uint32_t d = 0; d < a.head_dim; ++d) score += double{query[d]} * keys[i * a.head_dim + d];
+    sum += weights[i] = std::exp(score * 0.125);
+  }
+  for (uint32_t i = 0; i < a.n; ++i)
+    for (uint32_t d = 0; d < a.head_dim; ++d)
+      out[d] += weights[i] / sum * values[i * a.head_dim + d];
+  truth->insert(truth->end(), out.begin(), out.end());
+}
+
+// Keys and values in both precisions, holding the same numbers; every query alone by scalar, all at
+// once by every level.
 void check_attention(const AttentionCase& a, Random* random) {
+  CAPTURE(a.head_dim);
+  CAPTURE(a.n);
+  CAPTURE(a.queries);
   const size_t size = size_t{a.n} * a.head_dim;
-  GuardedBuffer<float> query = random_floats(random, a.head_dim);
+  GuardedBuffer<float> query = random_floats(random, a.queries * a.head_dim);
   GuardedBuffer<float> keys = random_floats(random, size), values = random_floats(random, size);
   GuardedBuffer<uint16_t> keys16(size), values16(size);
   for (size_t i = 0; i < size; ++i) {
@@ -253,37 +273,32 @@ void check_attention(const AttentionCase& a, Random* random) {
   const HeadCache cache = {k16 ? static_cast<void*>(keys16.data()) : keys.data(),
                            v16 ? static_cast<void*>(values16.data()) : values.data(), a.key_type,
                            a.value_type};
-  std::vector<double> weights(a.n), truth(a.head_dim);
-  double sum = 0;
-  for (uint32_t i = 0; i < a.n; ++i) {
-    double score = 0;
-    for (uint32_t d = 0; d < a.head_dim; ++d) score += double{query[d]} * keys[i * a.head_dim + d];
-    sum += weights[i] = std::exp(score * 0.125);
+  std::vector<double> truth;
+  for (uint32_t q = 0; q < a.queries; ++q)
+    add_naive_attention(a, query.data() + q * a.head_dim, keys.data(), values.data(), &truth);
+  GuardedBuffer<float> expected(truth.size());
+  for (uint32_t q = 0; q < a.queries; ++q) {
+    std::vector<float> scores(a.n);
+    scalar_kernels().attention(query.data() + q * a.head_dim, 1, &cache, a.head_dim, a.n, 0.125f,
+                               scores.data(), expected.data() + q * a.head_dim);
   }
-  for (uint32_t i = 0; i < a.n; ++i)
-    for (uint32_t d = 0; d < a.head_dim; ++d)
-      truth[d] += weights[i] / sum * values[i * a.head_dim + d];
-  GuardedBuffer<float> expected(a.head_dim);
+  for (size_t i = 0; i < truth.size(); ++i) REQUIRE(std::fabs(expected[i] - truth[i]) < 2e-5);
   for (const KernelTable* level : all_levels()) {
     CAPTURE(level->isa);
-    CAPTURE(a.head_dim);
-    CAPTURE(a.n);
-    GuardedBuffer<float> scores(a.n), out(a.head_dim);
-    level->attention(query.data(), &cache, a.head_dim, a.n, 0.125f, scores.data(), out.data());
-    for (uint32_t d = 0; d < a.head_dim; ++d) REQUIRE(std::fabs(out[d] - truth[d]) < 2e-5);
-    if (level == &scalar_kernels())
-      for (uint32_t d = 0; d < a.head_dim; ++d) expected[d] = out[d];
-    REQUIRE(same_floats(out.data(), expected.data(), a.head_dim));
+    GuardedBuffer<float> scores(size_t{a.queries} * a.n), out(truth.size());
+    level->attention(query.data(), a.queries, &cache, a.head_dim, a.n, 0.125f, scores.data(),
+                     out.data());
+    REQUIRE(same_floats(out.data(), expected.data(), truth.size()));
   }
 }
 
-TEST_CASE("attention is near a naive one and the same on every level and cache type") {
+TEST_CASE("attention is near a naive one and the same on every level, cache type and group size") {
   Random random(28);
   for (uint32_t head_dim : {8u, 12u, 16u, 64u, 80u, 128u})
-    for (uint32_t n : {1u, 2u, 7u, 8u, 9u, 33u, 70u})
+    for (uint32_t n : {1u, 2u, 7u, 8u, 9u, 33u, 63u, 64u, 65u, 130u})
       for (CacheType key : {CacheType::kF16, CacheType::kF32})
         for (CacheType value : {CacheType::kF16, CacheType::kF32})
-          check_attention({head_dim, n, key, value}, &random);
+          check_attention({head_dim, n, 1 + random.below(5), key, value}, &random);
 }
 
 }  // namespace
