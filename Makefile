@@ -6,6 +6,8 @@
 #   make test      lint and the whole suite;  make test-all: the suite under sanitizers too
 #   make test-<room>   one room: kernels model_format convert text runtime cmd
 #   make test-emulated the kernels and the demo on CPUs that qemu has: part of `make test`
+#   make bench         how fast models of three sizes run here, as build/release/bench.csv (minutes)
+#   make bench-stall   whether decoding ever stalls, alone and beside busy processes (20 minutes)
 #   make test-large    the converter at the size of a 1B model (minutes, 5 GB of disk)
 #   make lint | format | install PREFIX=/usr/local DESTDIR= | clean
 #
@@ -66,7 +68,7 @@ else
 COMMAND := $(BUILD)/tritstack
 endif
 
-.PHONY: all chat test test-all lint format deps install clean lib bench $(TEST_ROOMS:%=test-%) $(LONG_ROOMS:%=test-%)
+.PHONY: all chat test test-all lint format deps install clean lib bench bench-stall $(TEST_ROOMS:%=test-%) $(LONG_ROOMS:%=test-%)
 .SECONDARY:
 all: $(COMMAND)
 lib: $(BUILD)/libtritstack.a
@@ -126,6 +128,11 @@ cross: | deps
 	  BUILD=$(CROSS_BUILD) COMMAND=$(CROSS_BUILD)/tritstack CXX=$(CROSS) CXXFLAGS= LDFLAGS=-static \
 	  $(CROSS_PROGRAMS); fi
 test-emulated: $(BUILD)/test_kernels cross
+
+bench: $(COMMAND)
+	@TRITSTACK=$(abspath $(COMMAND)) BUILD=$(BUILD) tests/tools/bench.sh
+bench-stall: $(COMMAND)
+	@TRITSTACK=$(abspath $(COMMAND)) tests/tools/bench_stall.sh
 
 # The smallest embedding, compiled as C99 against the public header and the library alone.
 $(BUILD)/hello: cmd/hello.c $(BUILD)/libtritstack.a

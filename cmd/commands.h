@@ -13,6 +13,7 @@ int verify_command(int argc, char** argv);
 int perplexity_command(int argc, char** argv);
 int logits_command(int argc, char** argv);
 int tokenize_command(int argc, char** argv);
+int bench_command(int argc, char** argv);
 
 }  // namespace trit
 

@@ -36,6 +36,7 @@ constexpr Command kCommands[] = {
     {"perplexity", "measure how well a model predicts a text", perplexity_command},
     {"logits", "write the raw scores of a model", logits_command},
     {"tokenize", "turn text into token ids and back", tokenize_command},
+    {"bench", "measure how fast a model runs here", bench_command},
 };
 
 void print_help() {

@@ -40,6 +40,7 @@ class Session {
   const Model& model() const { return *model_; }
   uint32_t context() const { return context_; }
   uint32_t threads() const { return pool_.size(); }
+  uint32_t chunk() const { return chunk_; }  // most tokens per pass of prefill
   Span<const int32_t> tokens() const { return {tokens_, position_}; }  // those in the cache
   uint32_t position() const { return position_; }
   // [vocab] after the last token; null when there are none (nothing appended, or cancelled).
