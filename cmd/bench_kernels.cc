@@ -21,6 +21,7 @@ namespace {
 
 constexpr double kSeconds = 0.05;
 constexpr uint32_t kCols = 2560, kTokens = 128, kGemmTiles = 2, kGemvTiles = 4;
+constexpr uint32_t kQueries = 4, kHeadDim = 128, kPositions = 2048;  // 4 heads share their keys
 constexpr uint64_t kSkew = 1024;  // between planes, as in files: streams at equal offsets alias
 constexpr uint64_t kTileBytes = kCols / kDefaultGroup * 8 * kVectorBytes;
 
@@ -130,6 +131,18 @@ Kernel product(const Inputs& in, Encoding encoding, uint32_t planes, uint32_t to
           }};
 }
 
+Kernel attention(const Inputs& in) {
+  constexpr uint64_t kHeadBytes = uint64_t{kPositions} * kHeadDim * 2;
+  const uint64_t heads = in.cache.size() / (2 * kHeadBytes);
+  return {"attention f16, 4 queries", "keys and values", 2.0 * kPositions * kHeadDim,
+          2.0 * kHeadBytes, [=, &in](const KernelTable& k, uint64_t item, Output* out) {
+            const uint8_t* keys = in.cache.data() + item % heads * 2 * kHeadBytes;
+            const HeadCache head = {keys, keys + kHeadBytes, CacheType::kF16, CacheType::kF16};
+            k.attention(in.noise.data(), kQueries, &head, kHeadDim, kPositions, 0.1f,
+                        out->scores.data(), out->floats.data());
+          }};
+}
+
 Kernel dense(const Inputs& in) {
   constexpr uint32_t kRows = 64;
   constexpr uint64_t kBytes = uint64_t{kRows} * kCols * 2;
@@ -156,6 +169,7 @@ std::vector<Kernel> list_kernels(const Inputs& in) {
     list.push_back(product(in, Encoding::kFree, 2, tokens));
   }
   list.push_back(dense(in));
+  list.push_back(attention(in));
   const float* x = in.noise.data();
   list.push_back(small("quantize", kCols, 1, [=](const KernelTable& k, uint64_t, Output* out) {
     k.quantize_activations(x, kCols, kDefaultGroup, 0, out->codes.data(), out->floats.data(),
