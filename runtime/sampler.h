@@ -60,11 +60,13 @@ class Sampler {
   const float* penalize(const float* logits, Span<const int32_t> history);
   int32_t greedy(const float* logits) const;
   void collect(const float* logits);
-  void keep_top_k();
   void keep_top_p();
   void keep_min_p();
   int32_t draw();
   void sort_best(uint32_t count);
+  uint32_t weigh(uint32_t begin, double temperature, double* weights) const;
+  double total_weight(double temperature) const;
+  double least_logit() const;
 
   SamplingOptions options_;
   Xoshiro256 random_{0};

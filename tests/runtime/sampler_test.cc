@@ -200,6 +200,34 @@ TEST_CASE("each rule alone, and all together, draw what a naive sampler draws") 
   check_distribution(logits, o);
 }
 
+TEST_CASE("of equal logits the lower ids stay, however often the candidates were cut on the way") {
+  std::vector<float> logits = random_logits(5000, 2, 12);
+  for (float& x : logits) x = std::round(x);
+  SamplingOptions o = plain();
+  for (const int32_t k : {1, 7, 40, 1000, 2500, 4999}) {
+    o.top_k = k;
+    o.temperature = 100;  // all about as likely
+    std::vector<bool> kept(logits.size());
+    for (const Entry& e : naive_rules(logits, o)) kept[static_cast<size_t>(e.id)] = true;
+    for (const auto& [id, count] : histogram(logits, o, 200)) CHECK(kept[static_cast<size_t>(id)]);
+  }
+}
+
+TEST_CASE("greedy finds the best wherever it stands") {
+  SamplingOptions o;
+  o.temperature = 0;
+  for (const uint32_t ids : {1u, 15u, 16u, 17u, 37u}) {
+    Owned owned(ids);
+    owned.sampler.reset(o);
+    for (uint32_t best = 0; best < ids; ++best) {
+      std::vector<float> logits(ids, -kInfinity);
+      logits[best] = -3;
+      if (best > 0) logits[best - 1] = kNan;
+      CHECK(owned.sampler.sample(logits.data(), {}) == static_cast<int32_t>(best));
+    }
+  }
+}
+
 TEST_CASE("the same seed gives the same tokens, another seed others") {
   const std::vector<float> logits = random_logits(1000, 3, 6);
   const auto tokens = [&](uint64_t seed) {
