@@ -1,6 +1,8 @@
 // Attention of the query heads that share one kv head, included by f32_ops.inl. Keys and values are
 // read from memory once: the heads take turns on a block of positions that stays in the L1 cache,
-// up to four at a time (of an f16 cache); the first turn fetches what comes next.
+// up to four at a time; the first turn fetches what comes next.
+#include "kernels/q8_rows.inl"
+
 constexpr uint32_t kPositions = 64;
 constexpr size_t kAheadBytes = 4096;
 
@@ -95,21 +97,43 @@ void walk_cache(const void* rows, uint32_t head_dim, uint32_t n_positions, const
   for (uint32_t i = 0; i < n_positions; i += kPositions) {
     const uint32_t n = n_positions - i < kPositions ? n_positions - i : kPositions;
     const T* block = static_cast<const T*>(rows) + static_cast<size_t>(i) * head_dim;
-    take_turns<T, sizeof(T) == 2 ? 4 : 1>({block, head_dim, n, n_positions, true}, query, n_queries,
-                                          scores + i, out);
+    take_turns<T, 4>({block, head_dim, n, n_positions, true}, query, n_queries, scores + i, out);
   }
+}
+
+// The same for q8 rows: a few positions at a time become floats, for all heads.
+void walk_q8(const void* rows, uint32_t head_dim, uint32_t n_positions, const float* query,
+             uint32_t n_queries, float* scores, float* out) {
+  alignas(64) float block[kQ8MaxRow];
+  const uint8_t* row = static_cast<const uint8_t*>(rows);
+  const size_t row_bytes = cache_bytes(CacheType::kQ8, head_dim);
+  for (uint32_t i = 0, n; i < n_positions; i += n) {
+    n = kQ8MaxRow / head_dim;
+    n = n_positions - i < n ? n_positions - i : n;
+    for (uint32_t position = 0; position < n; ++position, row += row_bytes) {
+      prefetch_ahead(row, row_bytes);
+      expand_q8(row, head_dim, block + position * head_dim);
+    }
+    take_turns<float, 4>({block, head_dim, n, n_positions, false}, query, n_queries, scores + i,
+                         out);
+  }
+}
+
+typedef void (*WalkCache)(const void* rows, uint32_t head_dim, uint32_t n_positions,
+                          const float* query, uint32_t n_queries, float* scores, float* out);
+WalkCache walk_of(CacheType type) {
+  if (type == CacheType::kQ8) return walk_q8;
+  return type == CacheType::kF16 ? walk_cache<F16> : walk_cache<float>;
 }
 
 void attention(const float* query, uint32_t n_queries, const HeadCache* cache, uint32_t head_dim,
                uint32_t n_positions, float scale, float* scores, float* out) {
-  const auto score = cache->key_type == CacheType::kF16 ? walk_cache<F16> : walk_cache<float>;
-  const auto weigh = cache->value_type == CacheType::kF16 ? walk_cache<F16> : walk_cache<float>;
-  score(cache->keys, head_dim, n_positions, query, n_queries, scores, nullptr);
+  walk_of(cache->key_type)(cache->keys, head_dim, n_positions, query, n_queries, scores, nullptr);
   for (uint32_t q = 0; q < n_queries; ++q) {
     float* row = scores + static_cast<size_t>(q) * n_positions;
     multiply(row, scale, n_positions);
     softmax(row, n_positions);
   }
   memset(out, 0, sizeof(float) * n_queries * head_dim);
-  weigh(cache->values, head_dim, n_positions, nullptr, n_queries, scores, out);
+  walk_of(cache->value_type)(cache->values, head_dim, n_positions, nullptr, n_queries, scores, out);
 }

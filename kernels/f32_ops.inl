@@ -390,6 +390,7 @@ void install_f32_ops(KernelTable* table) {
   table->relu2_mul = relu2_mul;
   table->softmax = softmax;
   table->attention = attention;
+  table->f32_to_q8 = convert_to_q8;
   table->f32_to_f16 = convert_to_f16;
   table->f16_to_f32 = convert_to_f32;
 }

@@ -29,7 +29,17 @@ struct QuantizedActivations {
   uint32_t groups;     // group_count(cols, group)
 };
 
-enum class CacheType : uint8_t { kF16 = 0, kF32 = 1 };
+// kQ8 (llama.cpp's q8_0): each 32 values of a row are an f16 scale and 32 int8 codes, 34 bytes; the
+// last block of a row is as short as head_dim makes it. A value is code * scale.
+enum class CacheType : uint8_t { kF16 = 0, kF32 = 1, kQ8 = 2 };
+constexpr uint32_t kQ8Block = 32;
+constexpr uint32_t kQ8MaxRow = 2048;  // the widest head of a kQ8 cache
+
+// Bytes of n values of a cache.
+static inline uint64_t cache_bytes(CacheType type, uint64_t n) {
+  if (type == CacheType::kQ8) return n + 2 * ceil_div(n, kQ8Block);
+  return n * (type == CacheType::kF16 ? 2 : 4);
+}
 
 // One attention head's view of the cache. Keys and values are [position][head_dim], contiguous.
 struct HeadCache {
@@ -100,6 +110,9 @@ struct KernelTable {
                     uint32_t head_dim, uint32_t n_positions, float scale, float* scores,
                     float* out);
 
+  // n values to cache_bytes(kQ8, n): scale = f16(amax / 127), at most 65504; code = half-even
+  // rounding of x * (1 / scale), clamped to [-127, 127]. NaN counts as 0.
+  void (*f32_to_q8)(const float* x, uint32_t n, uint8_t* out);
   void (*f32_to_f16)(const float* x, uint32_t n, uint16_t* out);  // nearest even; overflow to inf
   void (*f16_to_f32)(const uint16_t* x, uint32_t n, float* out);
 };

@@ -2,7 +2,9 @@
 // every level against scalar bit for bit, at sizes around the 16 lanes and at buffers' exact ends.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <limits>
 #include <vector>
@@ -234,6 +236,56 @@ TEST_CASE("dense_gemm equals dot for every cut of rows and tokens, f32 and bf16"
   }
 }
 
+void naive_q8_row(const uint8_t* row, uint32_t n, float* out) {
+  for (uint32_t i = 0; i < n; ++i) {
+    const uint8_t* block = row + i / 32 * 34;
+    const uint16_t scale = static_cast<uint16_t>(block[0] | block[1] << 8);
+    out[i] = static_cast<int8_t>(block[2 + i % 32]) * f16_to_f32(scale);
+  }
+}
+
+TEST_CASE("a q8 row is as near to its values as its scales allow, and the same on every level") {
+  Random random(29);
+  for (uint32_t n : {1u, 2u, 31u, 32u, 33u, 64u, 80u, 100u, 128u}) {
+    CHECK(cache_bytes(CacheType::kQ8, n) == n + (n + 31) / 32 * 2);
+    GuardedBuffer<float> x = random_floats(&random, n);
+    for (float& v : x) v *= random.below(4) ? 1.0f : 1e-3f;
+    GuardedBuffer<uint8_t> expected(cache_bytes(CacheType::kQ8, n));
+    scalar_kernels().f32_to_q8(x.data(), n, expected.data());
+    std::vector<float> back(n);
+    naive_q8_row(expected.data(), n, back.data());
+    for (uint32_t i = 0; i < n; ++i) {
+      float amax = 0;
+      for (uint32_t j = i / 32 * 32; j < std::min(n, i / 32 * 32 + 32); ++j)
+        amax = std::max(amax, std::fabs(x[j]));
+      // Half a step, and for the largest what rounding the scale to f16 cost.
+      REQUIRE(std::fabs(back[i] - x[i]) <= amax / 127 * 0.5 * 1.001 + amax / 2048);
+    }
+    for (const KernelTable* level : all_levels()) {
+      CAPTURE(level->isa);
+      GuardedBuffer<uint8_t> out(expected.size());
+      level->f32_to_q8(x.data(), n, out.data());
+      REQUIRE(std::memcmp(out.data(), expected.data(), out.size()) == 0);
+    }
+  }
+}
+
+TEST_CASE("q8 rows of nothing, of too much and of NaN are defined") {
+  for (const KernelTable* level : all_levels()) {
+    const auto back = [&](std::vector<float> x) {
+      const uint32_t n = static_cast<uint32_t>(x.size());
+      std::vector<uint8_t> row(cache_bytes(CacheType::kQ8, n));
+      level->f32_to_q8(x.data(), n, row.data());
+      naive_q8_row(row.data(), n, x.data());
+      return x;
+    };
+    CHECK(back({0, 0, 0}) == std::vector<float>{0, 0, 0});
+    CHECK(back({1e-30f, -1e-30f}) == std::vector<float>{0, 0});
+    CHECK(back({kInfinity, -3e38f, 1}) == std::vector<float>{127 * 65504.0f, -127 * 65504.0f, 0});
+    CHECK(back({std::nanf(""), 127, -1}) == std::vector<float>{0, 127, -1});
+  }
+}
+
 struct AttentionCase {
   uint32_t head_dim, n, queries;
   CacheType key_type, value_type;
@@ -255,8 +307,27 @@ void add_naive_attention(const AttentionCase& a, const float* query, const float
   truth->insert(truth->end(), out.begin(), out.end());
 }
 
-// Keys and values in both precisions, holding the same numbers; every query alone by scalar, all at
-// once by every level.
+// Rows of `floats` as a cache of that type holds them; `floats` become what it stands for.
+GuardedBuffer<uint8_t> cache_rows(CacheType type, uint32_t head_dim, GuardedBuffer<float>* floats) {
+  const size_t row_bytes = cache_bytes(type, head_dim), rows = floats->size() / head_dim;
+  GuardedBuffer<uint8_t> bytes(rows * row_bytes);
+  for (size_t i = 0; i < rows; ++i) {
+    float* row = floats->data() + i * head_dim;
+    uint8_t* to = bytes.data() + i * row_bytes;
+    if (type == CacheType::kQ8) {
+      scalar_kernels().f32_to_q8(row, head_dim, to);
+      naive_q8_row(to, head_dim, row);
+    } else if (type == CacheType::kF16) {
+      scalar_kernels().f32_to_f16(row, head_dim, reinterpret_cast<uint16_t*>(to));
+      scalar_kernels().f16_to_f32(reinterpret_cast<uint16_t*>(to), head_dim, row);
+    } else {
+      std::memcpy(to, row, row_bytes);
+    }
+  }
+  return bytes;
+}
+
+// Every query alone by scalar, all at once by every level.
 void check_attention(const AttentionCase& a, Random* random) {
   CAPTURE(a.head_dim);
   CAPTURE(a.n);
@@ -264,15 +335,9 @@ void check_attention(const AttentionCase& a, Random* random) {
   const size_t size = size_t{a.n} * a.head_dim;
   GuardedBuffer<float> query = random_floats(random, a.queries * a.head_dim);
   GuardedBuffer<float> keys = random_floats(random, size), values = random_floats(random, size);
-  GuardedBuffer<uint16_t> keys16(size), values16(size);
-  for (size_t i = 0; i < size; ++i) {
-    keys[i] = f16_to_f32(keys16[i] = f32_to_f16(keys[i]));
-    values[i] = f16_to_f32(values16[i] = f32_to_f16(values[i]));
-  }
-  const bool k16 = a.key_type == CacheType::kF16, v16 = a.value_type == CacheType::kF16;
-  const HeadCache cache = {k16 ? static_cast<void*>(keys16.data()) : keys.data(),
-                           v16 ? static_cast<void*>(values16.data()) : values.data(), a.key_type,
-                           a.value_type};
+  const GuardedBuffer<uint8_t> key_rows = cache_rows(a.key_type, a.head_dim, &keys);
+  const GuardedBuffer<uint8_t> value_rows = cache_rows(a.value_type, a.head_dim, &values);
+  const HeadCache cache = {key_rows.data(), value_rows.data(), a.key_type, a.value_type};
   std::vector<double> truth;
   for (uint32_t q = 0; q < a.queries; ++q)
     add_naive_attention(a, query.data() + q * a.head_dim, keys.data(), values.data(), &truth);
@@ -296,8 +361,8 @@ TEST_CASE("attention is near a naive one and the same on every level, cache type
   Random random(28);
   for (uint32_t head_dim : {8u, 12u, 16u, 64u, 80u, 128u})
     for (uint32_t n : {1u, 2u, 7u, 8u, 9u, 33u, 63u, 64u, 65u, 130u})
-      for (CacheType key : {CacheType::kF16, CacheType::kF32})
-        for (CacheType value : {CacheType::kF16, CacheType::kF32})
+      for (CacheType key : {CacheType::kF16, CacheType::kF32, CacheType::kQ8})
+        for (CacheType value : {CacheType::kF16, CacheType::kF32, CacheType::kQ8})
           check_attention({head_dim, n, 1 + random.below(5), key, value}, &random);
 }
 

@@ -1,0 +1,34 @@
+// The q8_0 rows of a cache, included by attention.inl: floats to blocks of a scale and codes, and
+// back. A few rows at a time go through a buffer in the L1 cache, so arithmetic is that of floats.
+
+void convert_to_q8(const float* x, uint32_t n, uint8_t* out) {
+  for (uint32_t count; n > 0; n -= count, x += count, out += 2 + count) {
+    count = n < kQ8Block ? n : kQ8Block;
+    const float largest = largest_magnitude(x, count) / 127.0f;
+    const uint16_t bits = f32_to_f16(largest < 65504.0f ? largest : 65504.0f);
+    memcpy(out, &bits, sizeof(bits));
+    const float scale = f16_to_f32(bits);
+    quantize_group(x, count, scale > 0 ? 1.0f / scale : 0.0f, reinterpret_cast<int8_t*>(out + 2));
+  }
+}
+
+// code * scale is exact: 8 bits times 11.
+TRIT_INLINE void expand_q8(const uint8_t* row, uint32_t n, float* out) {
+  typedef int8_t i8v __attribute__((vector_size(kPartLanes)));
+  for (uint32_t count; n > 0; n -= count, row += 2 + count, out += count) {
+    count = n < kQ8Block ? n : kQ8Block;
+    uint16_t bits[kPartLanes];
+    memcpy(bits, row, 2);
+    TRIT_UNROLL for (uint32_t l = 1; l < kPartLanes; ++l) bits[l] = bits[0];
+    const f32v scale = load_f16(bits);
+    uint32_t i = 0;
+    for (; i + kPartLanes <= count; i += kPartLanes) {
+      i8v codes;
+      memcpy(&codes, row + 2 + i, sizeof(codes));
+      const f32v values =
+          __builtin_convertvector(__builtin_convertvector(codes, i32v), f32v) * scale;
+      memcpy(out + i, &values, sizeof(values));
+    }
+    for (; i < count; ++i) out[i] = static_cast<float>(static_cast<int8_t>(row[2 + i])) * scale[0];
+  }
+}
