@@ -32,6 +32,9 @@ Status read_cache_type(const trit_cache_type& from, std::optional<CacheType>* to
     case TRIT_CACHE_F32:
       *to = CacheType::kF32;
       return Status();
+    case TRIT_CACHE_Q8:
+      *to = CacheType::kQ8;
+      return Status();
   }
   return usage("cache type: expected a trit_cache_type, found " + std::to_string(number_of(from)));
 }

@@ -1,17 +1,10 @@
 // See kv_cache.h.
 #include "runtime/kv_cache.h"
 
+#include <cassert>
 #include <cstring>
 
 namespace trit {
-
-namespace {
-
-uint64_t value_bytes(CacheType type) {
-  return type == CacheType::kF16 ? 2 : 4;
-}
-
-}  // namespace
 
 void KvCache::carve(Arena* arena, const ModelConfig& config, uint32_t context, CacheType keys,
                     CacheType values) {
@@ -19,23 +12,31 @@ void KvCache::carve(Arena* arena, const ModelConfig& config, uint32_t context, C
   kv_heads_ = config.n_kv_heads;
   head_dim_ = config.head_dim;
   const uint64_t heads = static_cast<uint64_t>(config.n_layers) * kv_heads_;
-  const uint64_t count = saturating_product(heads, static_cast<uint64_t>(context) * head_dim_);
-  position_bytes_ = heads * head_dim_ * (value_bytes(keys) + value_bytes(values));
-  keys_ = {arena->take<uint8_t>(saturating_product(count, value_bytes(keys))), keys};
-  values_ = {arena->take<uint8_t>(saturating_product(count, value_bytes(values))), values};
+  const auto half = [&](CacheType type) {
+    assert(type != CacheType::kQ8 || head_dim_ <= kQ8MaxRow);
+    const uint64_t row_bytes = cache_bytes(type, head_dim_);
+    position_bytes_ += heads * row_bytes;
+    return Half{arena->take<uint8_t>(saturating_product(heads, context * row_bytes)), row_bytes,
+                type};
+  };
+  position_bytes_ = 0;
+  keys_ = half(keys);
+  values_ = half(values);
 }
 
 uint8_t* KvCache::at(const Half& half, uint32_t layer, uint32_t kv_head, uint32_t position) const {
   const uint64_t head = static_cast<uint64_t>(layer) * kv_heads_ + kv_head;
-  return half.bytes + (head * context_ + position) * head_dim_ * value_bytes(half.type);
+  return half.bytes + (head * context_ + position) * half.row_bytes;
 }
 
 void KvCache::store_one(const KernelTable& kernels, const Half& half, uint8_t* to,
                         const float* x) const {
   if (half.type == CacheType::kF16) {
     kernels.f32_to_f16(x, head_dim_, reinterpret_cast<uint16_t*>(to));
+  } else if (half.type == CacheType::kQ8) {
+    kernels.f32_to_q8(x, head_dim_, to);
   } else {
-    std::memcpy(to, x, head_dim_ * sizeof(float));
+    std::memcpy(to, x, half.row_bytes);
   }
 }
 

@@ -1,5 +1,6 @@
 // Keys and values of every position so far: per layer and kv head one run [position][head_dim], so
-// that one attention head reads contiguous memory. f16 or f32, keys and values apart.
+// that one attention head reads contiguous memory. f32, f16 or
+// q8_0 (kernels.h), keys and values apart.
 // Not here: how many positions are valid (session.cc knows).
 #ifndef TRITSTACK_RUNTIME_KV_CACHE_H_
 #define TRITSTACK_RUNTIME_KV_CACHE_H_
@@ -27,6 +28,7 @@ class KvCache {
  private:
   struct Half {  // all keys, or all values
     uint8_t* bytes;
+    uint64_t row_bytes;  // of one position of one head
     CacheType type;
   };
   // First byte of a position of a head.

@@ -13,7 +13,7 @@ namespace {
 
 trit_cache_type cache_type(const std::optional<std::string>& name) {
   if (!name) return TRIT_CACHE_DEFAULT;
-  return *name == "f32" ? TRIT_CACHE_F32 : TRIT_CACHE_F16;
+  return *name == "f32" ? TRIT_CACHE_F32 : *name == "q8_0" ? TRIT_CACHE_Q8 : TRIT_CACHE_F16;
 }
 
 std::string planes_text(const trit_model_info& info) {
@@ -49,16 +49,17 @@ std::vector<Flag> session_flags(ModelFlags* flags) {
        IntegerTarget{&flags->planes, 1, 1000}},
       {"--head-planes", "N", "planes of embedding and head in use (default: all stored)",
        IntegerTarget{&flags->head_planes, 1, 1000}},
-      {"-t, --threads", "N", "threads (default: the cores this process may use)",
+      {"-t, --threads", "N", "threads (default: the fast cores this process may use)",
        IntegerTarget{&flags->threads, 1, 1024}},
       {"-c, --ctx-size", "N", "tokens of context; 0: the default of this command and model",
        IntegerTarget{&flags->context, 0, 1 << 24}},
       {"-ub, --ubatch-size", "N", "most prompt tokens per pass; never changes results (default 64)",
        IntegerTarget{&flags->chunk, 1, 1 << 24}},
-      {"-ctk, --cache-type-k", "f16|f32", "keys in the cache (default f16; f32 for --dense f32)",
-       TextTarget{&flags->cache_k, {"f16", "f32"}}},
-      {"-ctv, --cache-type-v", "f16|f32", "values in the cache (the same)",
-       TextTarget{&flags->cache_v, {"f16", "f32"}}},
+      {"-ctk, --cache-type-k", "f16|q8_0|f32",
+       "keys in the cache (default f16; f32 for --dense f32)",
+       TextTarget{&flags->cache_k, {"f16", "q8_0", "f32"}}},
+      {"-ctv, --cache-type-v", "f16|q8_0|f32", "values in the cache (the same)",
+       TextTarget{&flags->cache_v, {"f16", "q8_0", "f32"}}},
   };
 }
 

@@ -149,12 +149,17 @@ TRIT_API trit_status trit_tokenize_chat(const trit_model* model, const trit_mess
 /* ---- session ----------------------------------------------------------------------------------
  */
 
-typedef enum trit_cache_type { TRIT_CACHE_DEFAULT, TRIT_CACHE_F16, TRIT_CACHE_F32 } trit_cache_type;
+typedef enum trit_cache_type {
+  TRIT_CACHE_DEFAULT,
+  TRIT_CACHE_F16,
+  TRIT_CACHE_F32,
+  TRIT_CACHE_Q8 /* q8_0: 32 values share a scale, 8.5 bits each */
+} trit_cache_type;
 
 typedef struct trit_session_options {
   uint32_t struct_size;
   uint32_t context; /* positions of the cache; 0: min(model, 4096) */
-  uint32_t threads; /* 0: the cores this process may use */
+  uint32_t threads; /* 0: the fast cores this process may use */
   uint32_t chunk;   /* most tokens per forward pass in prefill; 0: 64. Never changes bits */
   trit_cache_type cache_k, cache_v; /* default f16; f32 for a --dense f32 file */
 } trit_session_options;
@@ -195,7 +200,7 @@ typedef struct trit_sampling {
   uint32_t struct_size;
   float temperature;       /* 0: greedy, ties to the lowest id */
   int32_t top_k;           /* 0: off */
-  float top_p;             /* 1: off */
+  float top_p;             /* 1: off; 0: the best token only */
   float min_p;             /* 0: off */
   float repeat_penalty;    /* 1: off; over the last repeat_last_n tokens */
   int32_t repeat_last_n;   /* 0: off, -1: the whole context */

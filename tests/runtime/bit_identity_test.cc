@@ -50,8 +50,9 @@ std::shared_ptr<const Model> open_model(const std::string& path, const char* isa
 }
 
 std::unique_ptr<Session> open_session(std::shared_ptr<const Model> model, uint32_t threads,
-                                      uint32_t chunk) {
+                                      uint32_t chunk, std::optional<CacheType> cache = {}) {
   SessionOptions options;
+  options.cache_k = options.cache_v = cache;
   options.threads = threads;
   options.chunk = chunk;
   auto session = Session::open(std::move(model), options);
@@ -72,22 +73,23 @@ uint64_t logits_hash(Session* session, const std::vector<int32_t>& ids) {
   return hash64(logits.data(), logits.size() * sizeof(float), 0);
 }
 
-void check_identity(const TinyModel& tiny) {
+void check_identity(const TinyModel& tiny, std::optional<CacheType> cache = {}) {
   TempDir dir;
   const std::string path = dir.path("model.trit");
   REQUIRE(write_tiny_model(path, tiny).ok());
   const std::vector<int32_t> ids = some_ids(71, 3);
-  const uint64_t expected = logits_hash(open_session(open_model(path), 1, 71).get(), ids);
+  const uint64_t expected = logits_hash(open_session(open_model(path), 1, 71, cache).get(), ids);
   for (uint32_t threads = 1; threads <= 4; ++threads)
-    CHECK(logits_hash(open_session(open_model(path), threads, 64).get(), ids) == expected);
+    CHECK(logits_hash(open_session(open_model(path), threads, 64, cache).get(), ids) == expected);
   for (uint32_t chunk : {1u, 7u, 64u, 71u})
-    CHECK(logits_hash(open_session(open_model(path), 2, chunk).get(), ids) == expected);
+    CHECK(logits_hash(open_session(open_model(path), 2, chunk, cache).get(), ids) == expected);
   uint32_t count = 0;
   const char* const* isas = available_isas(&count);
   for (uint32_t i = 0; i < count; ++i) {
     CAPTURE(isas[i]);
-    CHECK(logits_hash(open_session(open_model(path, isas[i]), 2, 64).get(), ids) == expected);
-    CHECK(logits_hash(open_session(open_model(path, isas[i]), 1, 1).get(), ids) == expected);
+    CHECK(logits_hash(open_session(open_model(path, isas[i]), 2, 64, cache).get(), ids) ==
+          expected);
+    CHECK(logits_hash(open_session(open_model(path, isas[i]), 1, 1, cache).get(), ids) == expected);
   }
 }
 
@@ -110,6 +112,9 @@ TEST_CASE("logits are the same bits for every thread count, chunking and kernel 
     model.config.sub_norm = true;
     model.config.activation = Activation::kRelu2;
     check_identity(model);
+  }
+  SUBCASE("a q8_0 cache, whose blocks head_dim 28 leaves short") {
+    check_identity(model_of(Encoding::kTied, Encoding::kTied), CacheType::kQ8);
   }
   SUBCASE("dense") {
     check_identity(model_of(Encoding::kDenseF32, Encoding::kDenseF32));

@@ -62,6 +62,10 @@ void check_against_reference(TinyModel model, uint32_t planes = 0, uint32_t head
     const double f16 = nmse(runtime_logits(path, options, CacheType::kF16), expected.logits);
     CHECK(f16 < (expected.tie_distance == 0.5 ? 1e-5 : 1e-3));
     CHECK(f16 > error);
+    // q8_0 rounds to half a step of 1/127 of the largest of a head: 2e-3 relative, 4e-6 squared.
+    const double q8 = nmse(runtime_logits(path, options, CacheType::kQ8), expected.logits);
+    CHECK(q8 < 1e-3);
+    CHECK(q8 > f16);
     return;
   }
   FAIL("no seed stays away from rounding ties");
