@@ -1,5 +1,6 @@
-// The table of commands and what holds for all of them: descriptors 0-2 exist, a reader that went
-// away is no signal, memory that ran out is exit 6, and stdout that could not be written is exit 5.
+// The table of commands and what holds for all of them: descriptors 0-2 exist, output that is
+// refused is no signal, memory that ran out is exit 6, and stdout that could not be written is
+// exit 5.
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
@@ -91,7 +92,9 @@ void fill_standard_descriptors() {
 
 int main(int argc, char** argv) {
   trit::fill_standard_descriptors();
-  signal(SIGPIPE, SIG_IGN);  // a write error instead, so that destructors run
+  // Write errors instead, so that destructors run: a reader that went away, a file size limit.
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
   int code = TRIT_INTERNAL;
   try {
     code = trit::dispatch(argc, argv);

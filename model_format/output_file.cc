@@ -97,7 +97,7 @@ Result<OpenFile> open_scratch(const std::string& path) {
   if (const int fd = open_unnamed(folder_of(path), false); fd >= 0) return OpenFile(fd, path);
   std::string name = temporary_name(path) + ".XXXXXX";
   const int fd = mkstemp(name.data());
-  if (fd < 0) return io_error(name, "create", errno);
+  if (fd < 0) return io_error(path, "create a scratch file beside it", errno);
   unlink(name.c_str());
   fcntl(fd, F_SETFD, FD_CLOEXEC);
   return OpenFile(fd, path);
@@ -109,7 +109,9 @@ Result<OutputFile> OutputFile::create(const std::string& path, bool force, bool 
     return file_error(Code::kUsage, quoted(path), "not a file name to write to");
   if (lstat(path.c_str(), &info) == 0) {
     if (S_ISDIR(info.st_mode)) return file_error(Code::kUsage, path, "is a directory");
-    if (!S_ISREG(info.st_mode) && !S_ISLNK(info.st_mode))
+    // A link is replaced itself, but not one such as /dev/stdout.
+    const bool is_link = S_ISLNK(info.st_mode);
+    if (is_link ? stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode) : !S_ISREG(info.st_mode))
       return file_error(Code::kUsage, path, "is not a regular file");
     if (!force) return exists_error(path);
   }
@@ -120,7 +122,7 @@ Result<OutputFile> OutputFile::create(const std::string& path, bool force, bool 
   if (fd < 0) {
     const std::string name = temporary_name(path);
     fd = open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kMode);
-    if (fd < 0) return io_error(name, "create", errno);
+    if (fd < 0) return io_error(path, "create", errno);
     output.temporary_ = name;
   }
   output.file_ = OpenFile(fd, path);
@@ -150,7 +152,7 @@ Status OutputFile::link_to(const std::string& name) {
   if (named && (errno == EPERM || errno == EOPNOTSUPP) && lstat(name.c_str(), &info) != 0 &&
       rename(from.c_str(), name.c_str()) == 0)
     return Status();
-  return io_error(name, "create", errno);
+  return io_error(path_, "create", errno);
 }
 
 Status OutputFile::publish() {

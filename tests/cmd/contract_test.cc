@@ -10,38 +10,11 @@
 
 #include "model_format/json.h"
 #include "model_format/verify.h"
+#include "tests/cmd/models.h"
 #include "tests/support/process.h"
-#include "tests/support/tiny_model.h"
 
 namespace trit {
 namespace {
-
-const std::string& tiny_path() {
-  static const TempDir folder;
-  static const std::string path = folder.path("tiny.trit");
-  if (read_file(path).empty()) {
-    TinyModel model;
-    model.config = tiny_config();
-    REQUIRE(write_tiny_model(path, model).ok());
-  }
-  return path;
-}
-
-// Exactly one line, and it is an error.
-bool is_one_error(const std::string& err) {
-  return err.rfind("tritstack: error: ", 0) == 0 && err.find('\n') == err.size() - 1;
-}
-
-void check_error(const std::vector<std::string>& arguments, int exit_code, const std::string& part,
-                 const ProcessOptions& options = {}) {
-  const ProcessResult result = tritstack(arguments, options);
-  CAPTURE(arguments);
-  CAPTURE(result.err);
-  CHECK(result.exit_code == exit_code);
-  CHECK(is_one_error(result.err));
-  CHECK(result.err.find(part) != std::string::npos);
-  CHECK(result.out.empty());
-}
 
 void check_json(const std::vector<std::string>& arguments, const std::string& member) {
   const ProcessResult result = tritstack(arguments);
