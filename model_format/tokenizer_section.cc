@@ -34,7 +34,8 @@ bool occurs_in_utf8(uint32_t byte) {
 
 }  // namespace
 
-Result<TokenizerSection> TokenizerSection::open(Span<const uint8_t> bytes, std::string_view file) {
+Result<TokenizerSection> TokenizerSection::open(Span<const uint8_t> bytes, uint32_t vocab,
+                                                std::string_view file) {
   assert(reinterpret_cast<uintptr_t>(bytes.data()) % 4 == 0);
   if (bytes.size() < sizeof(TokenizerHeader)) {
     return malformed(file, "section", "offset 0", "at least 64 bytes",
@@ -42,7 +43,7 @@ Result<TokenizerSection> TokenizerSection::open(Span<const uint8_t> bytes, std::
   }
   TokenizerSection section;
   section.header_ = reinterpret_cast<const TokenizerHeader*>(bytes.data());
-  TRIT_RETURN_IF_ERROR(section.check_header(file));
+  TRIT_RETURN_IF_ERROR(section.check_header(vocab, file));
   const uint64_t needed = section_bytes(*section.header_);
   if (needed != bytes.size()) {
     return malformed(file, "section", "size", std::to_string(needed) + " bytes",
@@ -71,7 +72,7 @@ void TokenizerSection::place_arrays(const uint8_t* bytes) {
   pieces_ = reinterpret_cast<const char*>(flags_ + h.n_ids);
 }
 
-Status TokenizerSection::check_header(std::string_view file) const {
+Status TokenizerSection::check_header(uint32_t vocab, std::string_view file) const {
   const TokenizerHeader& h = *header_;
   const struct {
     const char* field;
@@ -81,7 +82,7 @@ Status TokenizerSection::check_header(std::string_view file) const {
       {"splitter", static_cast<uint32_t>(h.splitter), 6},
       {"prefix", static_cast<uint32_t>(h.prefix), 3},
       {"options", h.options, kTokenizerOptions},
-      {"ids", h.n_ids, kMaxVocab},
+      {"ids", h.n_ids, std::min(vocab, kMaxVocab)},
       {"lookups", h.n_lookups, h.n_ids},
       {"added", h.n_added, h.n_ids},
       {"reserved", h.reserved[0] | h.reserved[1] | h.reserved[2] | h.reserved[3] | h.reserved[4],

@@ -84,9 +84,10 @@ struct TokenMerge {
 // A validated view of the section's bytes, which must outlive it.
 class TokenizerSection {
  public:
-  // `bytes` must start at a multiple of 4. kMalformed names the field. Checks every index, so that
-  // nothing below can leave the section.
-  static Result<TokenizerSection> open(Span<const uint8_t> bytes, std::string_view file);
+  // `bytes` must start at a multiple of 4, ids must be below `vocab`. kMalformed names the field.
+  // Checks every index, so that nothing below can leave the section.
+  static Result<TokenizerSection> open(Span<const uint8_t> bytes, uint32_t vocab,
+                                       std::string_view file);
 
   const TokenizerHeader& header() const { return *header_; }
   bool has(uint32_t option) const { return (header_->options & option) != 0; }
@@ -108,7 +109,7 @@ class TokenizerSection {
 
  private:
   void place_arrays(const uint8_t* bytes);
-  Status check_header(std::string_view file) const;
+  Status check_header(uint32_t vocab, std::string_view file) const;
   Status check_pieces(std::string_view file) const;
   Status check_merges(std::string_view file) const;
   Status check_tables(std::string_view file) const;

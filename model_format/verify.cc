@@ -12,6 +12,7 @@
 #include "model_format/file_layout.h"
 #include "model_format/head_sections.h"
 #include "model_format/reader.h"
+#include "model_format/tokenizer_section.h"
 
 namespace trit {
 namespace {
@@ -189,6 +190,8 @@ Result<VerifyReport> verify_file(const std::string& path,
                                  const std::function<void(uint64_t, uint64_t)>& progress) {
   Result<ModelReader> model = ModelReader::open(path);
   if (!model.ok()) return model.status();
+  if (const Span<const uint8_t> tokenizer = model->tokenizer(); !tokenizer.empty())
+    TRIT_RETURN_IF_ERROR(TokenizerSection::open(tokenizer, model->config().vocab, path).status());
   return Verifier(model.value(), progress).run();
 }
 

@@ -90,7 +90,7 @@ Status check_sampling(const SamplingOptions& o) {
   } rules[] = {
       {"temperature", o.temperature >= 0 && o.temperature <= FLT_MAX, ">= 0", o.temperature},
       {"top_k", o.top_k >= 0, ">= 0", static_cast<double>(o.top_k)},
-      {"top_p", o.top_p > 0 && o.top_p <= 1, "a value in (0, 1]", o.top_p},
+      {"top_p", o.top_p >= 0 && o.top_p <= 1, "a value in [0, 1]", o.top_p},
       {"min_p", o.min_p >= 0 && o.min_p <= 1, "a value in [0, 1]", o.min_p},
       {"repeat_penalty", o.repeat_penalty > 0 && o.repeat_penalty <= FLT_MAX, "> 0",
        o.repeat_penalty},
@@ -227,10 +227,10 @@ void Sampler::keep_top_p() {
   const double enough = total_weight(1) * options_.top_p;
   double weights[kBlock], sum = 0;
   uint32_t kept = 0;
-  while (kept < count_ && sum < enough) {
+  while (kept < count_ && (kept == 0 || sum < enough)) {
     if (kept >= sorted_) sort_best(std::min(std::max(kBlock, sorted_ * 4), count_));
     const uint32_t count = weigh(kept, 1, weights);
-    for (uint32_t i = 0; i < count && sum < enough; ++i, ++kept) sum += weights[i];
+    for (uint32_t i = 0; i < count && (kept == 0 || sum < enough); ++i, ++kept) sum += weights[i];
   }
   count_ = kept;
   sorted_ = std::min(sorted_, count_);

@@ -38,7 +38,7 @@ SamplingOptions default_sampling(const Model& model) {
   if (own.temperature >= 0) o.temperature = own.temperature;
   if (!own.do_sample) o.temperature = 0;
   if (own.top_k >= 0) o.top_k = own.top_k;
-  if (own.top_p > 0) o.top_p = own.top_p;
+  if (own.top_p >= 0) o.top_p = own.top_p;
   if (own.min_p >= 0) o.min_p = own.min_p;
   if (own.repeat_penalty > 0) o.repeat_penalty = own.repeat_penalty;
   return o;

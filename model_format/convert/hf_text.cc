@@ -42,7 +42,10 @@ Status read_generation(const std::string& folder, GenerationDefaults* g,
   g->top_p = number("top_p", 1);
   g->min_p = number("min_p", 1);
   g->repeat_penalty = number("repetition_penalty", 1000);
-  if (f.has("top_k")) g->top_k = static_cast<int32_t>(f.integer("top_k", 0, kMaxVocab));
+  if (f.has("top_k")) {  // 0 and -1 are both in use for "off", as are numbers past any vocabulary
+    const int64_t k = f.integer("top_k", -1, INT32_MAX);
+    g->top_k = static_cast<int32_t>(std::min<int64_t>(std::max<int64_t>(k, 0), kMaxVocab));
+  }
   for (const int32_t id : f.integers("eos_token_id")) eos->push_back(id);
   return f.status();
 }

@@ -85,7 +85,7 @@ class TokenizerImporter {
     }
     std::vector<uint8_t> bytes = build_tokenizer_section(std::move(contents_));
     // What was read one by one must also hold as a whole (every byte has a token).
-    TRIT_RETURN_IF_ERROR(TokenizerSection::open(bytes, file_).status());
+    TRIT_RETURN_IF_ERROR(TokenizerSection::open(bytes, kNoId, file_).status());
     return bytes;
   }
 
@@ -280,7 +280,7 @@ Status TokenizerImporter::read_added_tokens() {
 }
 
 Status TokenizerImporter::read_added_token(JsonFields token, const std::string& path) {
-  const uint32_t id = token.integer("id", 0, limit_ - 1);
+  const auto id = static_cast<uint32_t>(token.integer("id", 0, limit_ - 1));
   const std::string text = token.text_or("content", "");
   if (text.empty()) token.fail(Code::kMalformed, "content", "a text", "nothing");
   if (token.boolean_or("single_word", false)) {
@@ -317,7 +317,7 @@ Result<std::vector<uint8_t>> convert_tokenizer(std::string_view json, std::strin
 }
 
 int32_t find_token(const std::vector<uint8_t>& tokenizer_section, std::string_view text) {
-  Result<TokenizerSection> section = TokenizerSection::open(tokenizer_section, "");
+  Result<TokenizerSection> section = TokenizerSection::open(tokenizer_section, kNoId, "");
   if (!section.ok()) return kNoToken;
   uint32_t id = section->find_added(text);
   if (id == kNoId) id = section->find_piece(text);
@@ -325,7 +325,7 @@ int32_t find_token(const std::vector<uint8_t>& tokenizer_section, std::string_vi
 }
 
 int32_t section_bos(const std::vector<uint8_t>& tokenizer_section) {
-  Result<TokenizerSection> section = TokenizerSection::open(tokenizer_section, "");
+  Result<TokenizerSection> section = TokenizerSection::open(tokenizer_section, kNoId, "");
   if (!section.ok() || section->header().bos == kNoId) return kNoToken;
   return static_cast<int32_t>(section->header().bos);
 }

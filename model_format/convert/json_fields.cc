@@ -43,10 +43,10 @@ void JsonFields::fail(Code code, std::string_view key, std::string_view expected
   keep(bad_field(code, file_, key, path_ + "." + std::string(key), expected, found));
 }
 
-uint32_t JsonFields::integer(std::string_view key, uint32_t min, uint32_t max) {
+int64_t JsonFields::integer(std::string_view key, int64_t min, int64_t max) {
   const JsonValue member = value(key);
   const auto number = member.is_number() ? member.integer() : std::nullopt;
-  if (number && *number >= min && *number <= max) return static_cast<uint32_t>(*number);
+  if (number && *number >= min && *number <= max) return *number;
   fail(Code::kMalformed, key, range_text("an integer", min, max), found_text(member));
   return min;
 }
@@ -61,7 +61,7 @@ double JsonFields::number(std::string_view key, double min, double max) {
 
 uint32_t JsonFields::integer_or(std::string_view key, uint32_t otherwise, uint32_t min,
                                 uint32_t max) {
-  return has(key) ? integer(key, min, max) : otherwise;
+  return has(key) ? static_cast<uint32_t>(integer(key, min, max)) : otherwise;
 }
 
 double JsonFields::number_or(std::string_view key, double otherwise, double min, double max) {

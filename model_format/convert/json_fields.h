@@ -30,7 +30,7 @@ class JsonFields {
   JsonValue value(std::string_view key) const;
 
   // Required members.
-  uint32_t integer(std::string_view key, uint32_t min, uint32_t max);
+  int64_t integer(std::string_view key, int64_t min, int64_t max);
   double number(std::string_view key, double min, double max);  // min <= value <= max
   // Members with a default.
   uint32_t integer_or(std::string_view key, uint32_t otherwise, uint32_t min, uint32_t max);

@@ -10,13 +10,8 @@ namespace trit {
 
 Result<Tokenizer> Tokenizer::open(Span<const uint8_t> section, uint32_t vocab,
                                   std::string_view file) {
-  Result<TokenizerSection> view = TokenizerSection::open(section, file);
+  Result<TokenizerSection> view = TokenizerSection::open(section, vocab, file);
   if (!view.ok()) return view.status();
-  if (view->size() > vocab) {
-    return bad_field(Code::kMalformed, file, "tokenizer ids", "header",
-                     "at most the vocabulary of " + std::to_string(vocab),
-                     std::to_string(view->size()));
-  }
   Tokenizer tokenizer;
   tokenizer.section_ = view.value();
   return tokenizer;

@@ -122,6 +122,8 @@ TEST_CASE("sampling defaults are read, absent ones stay unset") {
   CHECK(g.top_p == 0.95f);
   CHECK(g.min_p < 0);
   CHECK(g.repeat_penalty == 1.1f);
+  f.file("generation_config.json", R"({"top_k": -1})");
+  CHECK(f.read()->generation.top_k == 0);
 }
 
 TEST_CASE("impossible values in the text files are malformed and named") {
@@ -134,6 +136,7 @@ TEST_CASE("impossible values in the text files are malformed and named") {
       {"generation_config.json", R"({"temperature": "hot"})", "$.temperature"},
       {"generation_config.json", R"({"top_p": 1.5})", "$.top_p"},
       {"generation_config.json", R"({"top_k": 2.5})", "$.top_k"},
+      {"generation_config.json", R"({"top_k": -2})", "$.top_k"},
       {"generation_config.json", R"({"eos_token_id": [-1]})", "$.eos_token_id"},
       {"generation_config.json", R"({"do_sample": 1})", "$.do_sample"},
       {"generation_config.json", R"({"temperature": NaN})", "generation_config.json"},

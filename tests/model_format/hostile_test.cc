@@ -9,6 +9,7 @@
 
 #include "model_format/checksum.h"
 #include "model_format/reader.h"
+#include "model_format/tokenizer_section.h"
 #include "model_format/verify.h"
 #include "tests/model_format/second_reader.h"
 #include "tests/support/temp_dir.h"
@@ -349,6 +350,19 @@ TEST_CASE("verify finds values that are not finite in a dense block, and padding
     CHECK(names(status, c.named));
     CHECK(names(status, "block embedding plane 0"));
   }
+}
+
+TEST_CASE("verify opens the tokenizer section as a command that runs would") {
+  TinyModel model;
+  model.config = tiny_config();
+  model.tokenizer = tiny_tokenizer();
+  model.tokenizer[offsetof(TokenizerHeader, reserved)] = 1;
+  const TempDir folder;
+  REQUIRE(write_tiny_model(folder.path("m.trit"), model).ok());
+  const auto report = verify_file(folder.path("m.trit"), {});
+  REQUIRE_FALSE(report.ok());
+  CHECK(report.status().code() == Code::kMalformed);
+  CHECK(report.status().message().find("tokenizer reserved") != std::string::npos);
 }
 
 }  // namespace trit

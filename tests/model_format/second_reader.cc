@@ -102,7 +102,7 @@ TinyModel mini_model() {
   model.group = 20;
   model.planes = 2;
   model.head_planes = 3;
-  model.tokenizer = {1, 2, 3, 4, 5};
+  model.tokenizer = tiny_tokenizer();
   return model;
 }
 

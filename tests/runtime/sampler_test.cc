@@ -183,7 +183,7 @@ TEST_CASE("each rule alone, and all together, draw what a naive sampler draws") 
     o.top_p = 0.95f;
   }
   SUBCASE("top-p of nearly nothing") {
-    o.top_p = 1e-6f;
+    o.top_p = 0;
   }
   SUBCASE("min-p") {
     o.min_p = 0.2f;
@@ -318,7 +318,7 @@ TEST_CASE("options out of range are refused by name") {
   CHECK(refused([](SamplingOptions* o) { o->temperature = -1; }) != "");
   CHECK(refused([](SamplingOptions* o) { o->temperature = kInfinity; }) != "");
   CHECK(refused([](SamplingOptions* o) { o->top_k = -5; }).find("top_k") != std::string::npos);
-  CHECK(refused([](SamplingOptions* o) { o->top_p = 0; }).find("top_p") != std::string::npos);
+  CHECK(refused([](SamplingOptions* o) { o->top_p = -0.1f; }).find("top_p") != std::string::npos);
   CHECK(refused([](SamplingOptions* o) { o->top_p = 1.5f; }) != "");
   CHECK(refused([](SamplingOptions* o) { o->min_p = kNan; }).find("min_p") != std::string::npos);
   CHECK(refused([](SamplingOptions* o) { o->repeat_penalty = 0; }) != "");

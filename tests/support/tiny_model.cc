@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "kernels/half.h"
+#include "model_format/tokenizer_section.h"
 #include "model_format/writer.h"
 
 namespace trit {
@@ -159,6 +160,15 @@ ModelConfig tiny_config() {
   c.eos = 2;
   c.end_tokens = {2};
   return c;
+}
+
+std::vector<uint8_t> tiny_tokenizer() {
+  TokenizerContents contents;
+  contents.header.unknown = 0;
+  contents.pieces = {"?"};
+  contents.flags = {0};
+  contents.byte_ids.fill(kNoId);
+  return build_tokenizer_section(std::move(contents));
 }
 
 Status write_tiny_model(const std::string& path, const TinyModel& model) {

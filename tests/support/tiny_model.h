@@ -26,6 +26,9 @@ struct TinyModel {
 // no biases, no extra norms: odd sizes on purpose. Change what a test needs.
 ModelConfig tiny_config();
 
+// A tokenizer section of one piece, "?", that stands for everything.
+std::vector<uint8_t> tiny_tokenizer();
+
 // Random digits and vectors, scales such that activations stay near 1.
 Status write_tiny_model(const std::string& path, const TinyModel& model);
 

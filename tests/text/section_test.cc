@@ -154,12 +154,12 @@ TEST_CASE("A section with more ids than the embedding has rows is malformed") {
   REQUIRE_FALSE(opened.ok());
   CHECK(opened.status().code() == Code::kMalformed);
   CHECK(opened.status().message() ==
-        "a.trit: tokenizer ids at header: expected at most the vocabulary of 260, found 261");
+        "a.trit: tokenizer ids at header: expected at most 260, found 261");
 }
 
 TEST_CASE("Tables answer as built: merges, pieces, added tokens") {
   const std::vector<uint8_t> bytes = small_section(true);
-  const auto section = TokenizerSection::open(bytes, "a.trit");
+  const auto section = TokenizerSection::open(bytes, kNoId, "a.trit");
   REQUIRE(section.ok());
   REQUIRE(section->find_merge('a', 'b') != nullptr);
   CHECK(section->find_merge('a', 'b')->result == 257);
