@@ -266,12 +266,11 @@ Status PipelineReader::read_template(const Step& step) {
   const JsonValue name = single[size_t{0}]["SpecialToken"]["id"];
   const JsonValue ids =
       name.is_string() ? step.value["special_tokens"][name.string()]["ids"] : JsonValue();
-  const std::optional<uint64_t> id =
-      ids.size() == 1 ? ids[size_t{0}].unsigned_integer() : std::nullopt;
-  if (!id || *id >= kMaxVocab || header().bos != kNoId) {
+  const uint64_t id = ids.size() == 1 ? ids[size_t{0}].unsigned_integer().value_or(kNoId) : kNoId;
+  if (id >= kMaxVocab || header().bos != kNoId) {
     return wrong(Code::kMalformed, path, "one token of the vocabulary", found_text(name));
   }
-  header().bos = static_cast<uint32_t>(*id);
+  header().bos = static_cast<uint32_t>(id);
   return Status();
 }
 
