@@ -75,6 +75,7 @@ class Session {
   Session(std::shared_ptr<const Model> model, const SessionOptions& options);
   void carve(Arena* arena);
   Status allocate();
+  void reach(size_t position);
   Status check(Span<const int32_t> ids, size_t position) const;
 
   const std::shared_ptr<const Model> model_;
@@ -85,6 +86,8 @@ class Session {
   Workspace workspace_;
   Sampler sampler_;
   std::unique_ptr<void, Free> memory_;
+  uint64_t memory_bytes_ = 0;
+  bool huge_pages_ = false;
   float* logits_ = nullptr;    // [vocab]
   int32_t* tokens_ = nullptr;  // [context], the first position_ are valid
   uint32_t position_ = 0;
