@@ -30,8 +30,7 @@ std::string folder_of_this_program() {
 
 using Words = std::vector<std::string>;
 
-// The program on an emulated CPU, the best level for an empty `isa`. GuardedBuffer reads
-// TRIT_TEST_UNGUARDED.
+// The program on an emulated CPU, its best level for an empty `isa`.
 ProcessResult emulate(const Cpu& cpu, const Words& program, const std::string& input = "",
                       const std::string& isa = "") {
   Words words = {"/usr/bin/env", cpu.emulator, "-cpu", cpu.name};
@@ -39,7 +38,6 @@ ProcessResult emulate(const Cpu& cpu, const Words& program, const std::string& i
   ProcessOptions options;
   options.input = input;
   options.environment = {"TRIT_ISA=" + isa};
-  if (cpu.emulator == "qemu-x86_64") options.environment.push_back("TRIT_TEST_UNGUARDED=1");
   return run_process(words, options);
 }
 

@@ -1,7 +1,5 @@
 // Memory for kernel tests that ends at a page nobody may touch: a kernel that reads or writes one
-// byte too many crashes. `canary` fills memory so that a write outside a range is seen. Where
-// TRIT_TEST_UNGUARDED is set the page may be touched: qemu 7.2 reads the lanes, too, that vmaskmov
-// leaves out.
+// byte too many crashes. `canary` fills memory so that a write outside a range is seen.
 #ifndef TRITSTACK_TESTS_KERNELS_GUARDED_BUFFER_H_
 #define TRITSTACK_TESTS_KERNELS_GUARDED_BUFFER_H_
 
@@ -10,7 +8,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <initializer_list>
 #include <utility>
@@ -26,7 +23,7 @@ class GuardedBuffer {
     mapped_ = usable + page;
     base_ = static_cast<char*>(
         mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    if (!std::getenv("TRIT_TEST_UNGUARDED")) mprotect(base_ + usable, page, PROT_NONE);
+    mprotect(base_ + usable, page, PROT_NONE);
     data_ = reinterpret_cast<T*>(base_ + usable - bytes);
   }
   GuardedBuffer(GuardedBuffer&& other) noexcept
