@@ -3,6 +3,7 @@
 #include "cmd/bench_kernels.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cstring>
 #include <functional>
 #include <string>
@@ -117,6 +118,7 @@ Kernel product(const Inputs& in, Encoding encoding, uint32_t planes, uint32_t to
   m.rows = tiles * kTileRows;
   m.cols = kCols;
   m.group = encoding == Encoding::kNative ? kCols : kDefaultGroup;
+  m.planes = planes;
   double bytes = 0;
   for (uint32_t p = 0; p < planes; ++p) bytes += static_cast<double>(block_bytes(m, p));
   const std::string of = std::string(encoding_name(encoding)) + " K=" + std::to_string(planes);
@@ -126,6 +128,7 @@ Kernel product(const Inputs& in, Encoding encoding, uint32_t planes, uint32_t to
             const TritView w = in.view(encoding, planes, item % blocks * tiles, tiles);
             if (tokens == 1)
               return k.trit_gemv(&w, &in.tokens(encoding), 0, tiles, out->floats.data());
+            assert(gemm_scratch_bytes(&w) <= out->scratch.size());
             k.trit_gemm(&w, &in.tokens(encoding), tokens, 0, tiles, out->floats.data(), w.rows,
                         out->scratch.data());
           }};

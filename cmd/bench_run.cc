@@ -37,7 +37,7 @@ struct Test {
 struct Measured {
   std::vector<uint64_t> samples_ns;
   uint64_t peak_rss_bytes = 0;
-  std::string name, architecture, encoding;
+  std::string name, architecture, encoding, default_cache;
   uint64_t weight_bytes = 0, parameters = 0, kv_position_bytes = 0;
   uint64_t layer_weights = 0, head_weights = 0;  // each multiplies once per token
   uint32_t planes = 0, head_planes = 0, chunk = 0;
@@ -106,6 +106,7 @@ void describe(const Model& model, const Session& session, Measured* m) {
   m->name = model.config().name;
   m->architecture = model.config().architecture;
   m->encoding = encoding_name(model.weights().layers[0].q.encoding);
+  m->default_cache = model.dense_f32() ? "f32" : "f16";
   m->weight_bytes = model.resident().weight_bytes;
   m->parameters = model.resident().parameters;
   m->planes = model.resident().layers;
@@ -207,7 +208,9 @@ BenchRow make_row(const BenchPlan& plan, const Test& test, const Measured& m,
   const double bytes = bytes_per_token(test, m), dram = median(roof.dram), int8 = median(roof.int8);
   const double dram_share = dram > 0 ? bytes * middle / dram : 0;
   const double int8_share = multiply_adds(test, m) * middle / test.tokens() / int8;
-  const auto cache = [](const std::optional<std::string>& type) { return type.value_or("f16"); };
+  const auto cache = [&](const std::optional<std::string>& type) {
+    return type.value_or(m.default_cache);
+  };
   const std::string isa = trit_kernel_level();
   BenchRow row;
   row.fields = {{"build_version", std::string(trit_version())},
