@@ -58,7 +58,8 @@ int check(const RunOptions& o) {
 }
 
 int read_prompt(const RunOptions& o, const trit_model* model, TokenIds* ids) {
-  if (o.tokens) return parse_ids(*o.tokens, "run: --tokens", TRIT_USAGE, ids);
+  if (o.tokens)
+    return parse_ids(*o.tokens, "run: --tokens", TRIT_USAGE, model_info(model).vocab, ids);
   std::string prompt = o.prompt.value_or("");
   if (o.file) {
     if (const int code = read_text(*o.file, UINT64_MAX, &prompt)) return code;
@@ -178,7 +179,7 @@ int run_command(int argc, char** argv) {
   if (const int code =
           set_sampling(options.sampling, options.model.verbose, model.get(), session.get(), &seed))
     return code;
-  if (const int code = check_prompt(prompt, model.get(), session.get())) return code;
+  if (const int code = check_prompt(prompt, session.get())) return code;
   announce(options.model, model.get(), session.get());
   if (const trit_status s =
           trit_session_prefill(session.get(), prompt.data(), prompt.size(), nullptr))

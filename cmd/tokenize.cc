@@ -25,7 +25,8 @@ void print_ids(const TokenIds& ids, bool json) {
 
 int decode(const trit_model* model, const std::string& list, unsigned flags, bool json) {
   TokenIds ids;
-  if (const int code = parse_ids(list, "tokenize: --decode", TRIT_USAGE, &ids)) return code;
+  const uint32_t vocab = model_info(model).vocab;
+  if (const int code = parse_ids(list, "tokenize: --decode", TRIT_USAGE, vocab, &ids)) return code;
   std::string text;
   if (const trit_status s = detokenize(model, ids, flags, &text)) return fail(s);
   if (json) {

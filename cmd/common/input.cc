@@ -56,20 +56,29 @@ std::string without_nul(std::string_view text) {
   return clean;
 }
 
-int parse_ids(std::string_view text, std::string_view what, int code, std::vector<int32_t>* ids) {
-  constexpr std::string_view kSeparators = ", \t\r\n";
-  for (size_t begin = text.find_first_not_of(kSeparators); begin != std::string_view::npos;) {
-    const size_t end = std::min(text.find_first_of(kSeparators, begin), text.size());
-    const std::string_view word = text.substr(begin, end - begin);
-    int64_t id = 0;
-    if (!parse_integer(word, &id) || id < 0 || id > INT32_MAX) {
-      return fail(code,
-                  std::string(what) + ": expected token ids such as 1,2,3, found " + quoted(word));
+int parse_ids(std::string_view text, std::string_view what, int code, uint32_t vocab,
+              std::vector<int32_t>* ids) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  const auto wrong = [&](const std::string& found) {
+    return fail(code, format("%s: expected token ids from 0 to %u such as 1,2,3, found %s",
+                             std::string(what).c_str(), vocab - 1, found.c_str()));
+  };
+  if (text.find_first_not_of(kSpace) == std::string_view::npos) return wrong("none");
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t comma = std::min(text.find(',', begin), text.size());
+    const std::string_view field = text.substr(begin, comma - begin);
+    size_t at = field.find_first_not_of(kSpace);
+    if (at == std::string_view::npos) return wrong(quoted(""));  // "1,,2"
+    while (at != std::string_view::npos) {
+      const size_t end = std::min(field.find_first_of(kSpace, at), field.size());
+      const std::string_view word = field.substr(at, end - at);
+      int64_t id = 0;
+      if (!parse_integer(word, &id) || id < 0 || id >= vocab) return wrong(quoted(word));
+      ids->push_back(static_cast<int32_t>(id));
+      at = field.find_first_not_of(kSpace, end);
     }
-    ids->push_back(static_cast<int32_t>(id));
-    begin = text.find_first_not_of(kSeparators, end);
+    begin = comma + 1;
   }
-  if (ids->empty()) return fail(code, std::string(what) + ": expected token ids, found none");
   return TRIT_OK;
 }
 

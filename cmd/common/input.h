@@ -18,9 +18,10 @@ bool stdin_is_piped();
 // NUL bytes, which end a trit_message, as U+FFFD.
 std::string without_nul(std::string_view text);
 
-// "1,2,3", separated by commas or white space. Returns an exit code (printed); `what` names the
-// source in errors, `code` is the one for a bad list (2: an argument, 3: a file).
-int parse_ids(std::string_view text, std::string_view what, int code, std::vector<int32_t>* ids);
+// "1,2,3", separated by commas or white space, each below `vocab`. Returns an exit code (printed);
+// `what` names the source in errors, `code` is the one for a bad list (2: an argument, 3: a file).
+int parse_ids(std::string_view text, std::string_view what, int code, uint32_t vocab,
+              std::vector<int32_t>* ids);
 
 }  // namespace trit
 

@@ -2,6 +2,7 @@
 // there, devices, pipes and standard output itself.
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,6 +49,83 @@ TEST_CASE("errors name the path that was asked for, not a temporary one") {
       tritstack({"logits", "-m", tiny_path(), "--tokens", "1", "-o", path});
   CHECK(logits.exit_code == 5);
   CHECK(logits.err.find(expected) != std::string::npos);
+}
+
+ProcessResult logits(const std::string& path, const ProcessOptions& options = {}) {
+  return tritstack({"logits", "-m", tiny_path(), "--tokens", "1,2,3", "-o", path}, options);
+}
+
+TEST_CASE("logits go straight to devices, pipes and links, and replace a regular file whole") {
+  const TempDir folder;
+  const std::string file = folder.path("a.f32"), link = folder.path("b"), fifo = folder.path("c");
+  write_file(file, "old");
+  const ProcessResult whole = logits(file);
+  CHECK(whole.exit_code == 0);
+  const std::string bytes = read_file(file);
+  CHECK(bytes.size() == 3 * 100 * 4);
+
+  const ProcessResult null = logits("/dev/null");
+  CHECK(null.exit_code == 0);
+  CHECK(null.out == whole.out);
+  struct stat info;
+  CHECK((stat("/dev/null", &info) == 0 && S_ISCHR(info.st_mode)));
+  if (access("/dev/full", W_OK) == 0) {
+    const ProcessResult full = logits("/dev/full");
+    CHECK(full.exit_code == 5);
+    CHECK(full.out.empty());
+    CHECK(full.err.find("error: /dev/full: cannot write: ") != std::string::npos);
+  }
+
+  REQUIRE(symlink("target.f32", link.c_str()) == 0);
+  CHECK(logits(link).exit_code == 0);
+  CHECK(std::filesystem::is_symlink(link));
+  CHECK(read_file(folder.path("target.f32")) == bytes);
+
+  REQUIRE(mkfifo(fifo.c_str(), 0600) == 0);
+  const int reader = open(fifo.c_str(), O_RDONLY | O_NONBLOCK);
+  CHECK(logits(fifo).exit_code == 0);
+  std::string piped(bytes.size() + 1, '\0');
+  CHECK(read(reader, piped.data(), piped.size()) == static_cast<ssize_t>(bytes.size()));
+  piped.pop_back();
+  CHECK(piped == bytes);
+  close(reader);
+}
+
+TEST_CASE("logits on standard output, by whatever name, leave their hash to standard error") {
+  const TempDir folder;
+  const std::string file = folder.path("a.f32");
+  const ProcessResult hash = logits(file);
+  for (const char* name : {"-", "/dev/stdout", "/dev/fd/1"}) {
+    CAPTURE(name);
+    const ProcessResult result = logits(name);
+    CHECK(result.exit_code == 0);
+    CHECK(result.out == read_file(file));
+    CHECK(result.err.find("tritstack: hash " + hash.out) != std::string::npos);
+  }
+  const ProcessResult json =
+      tritstack({"logits", "-m", tiny_path(), "--tokens", "1", "-o", "-", "--json"});
+  CHECK(json.exit_code == 2);
+  CHECK(json.out.empty());
+}
+
+TEST_CASE("an output that waits for a reader can be interrupted") {
+  const TempDir folder;
+  const std::string fifo = folder.path("fifo");
+  REQUIRE(mkfifo(fifo.c_str(), 0600) == 0);
+  Process waiting({tritstack_path(), "logits", "-m", tiny_path(), "--tokens", "1", "-o", fifo});
+  usleep(200000);
+  CHECK(waiting.running());
+  waiting.send(SIGINT);
+  CHECK(waiting.wait().exit_code == 130);
+}
+
+TEST_CASE("quantize --force refuses devices and links to them") {
+  const TempDir folder;
+  const std::string link = folder.path("link");
+  REQUIRE(symlink("/dev/null", link.c_str()) == 0);
+  check_error({"quantize", checkpoint(), "-o", link, "--force"}, 2, "not a regular file");
+  check_error({"quantize", checkpoint(), "-o", "/dev/null", "--force"}, 2, "not a regular file");
+  CHECK(std::filesystem::is_symlink(link));
 }
 
 }  // namespace
