@@ -77,6 +77,7 @@ CommandLine command_line(BenchFlags* f) {
        shared_flag(sessions, "-ctk"),
        shared_flag(sessions, "-ctv"),
        shared_flag(models, "--io"),
+       shared_flag(models, "--verbose"),
        {"-o, --output", "md|csv|json|jsonl", "form of the results",
         TextTarget{&f->output, {"md", "csv", "json", "jsonl"}}},
        {"--json", "", "the same as -o json", SwitchTarget{&f->json}}}};

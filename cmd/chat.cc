@@ -183,6 +183,8 @@ int chat_command(int argc, char** argv) {
   const bool terminal = is_terminal(STDIN_FILENO) && is_terminal(STDERR_FILENO);
   ModelHandle model;
   if (const int code = open_model(flags.model, &model)) return code;
+  TokenIds none;  // a model without a tokenizer is refused now, not at the first line
+  if (const trit_status s = tokenize(model.get(), "", 0, &none)) return fail(s);
   SessionHandle session;
   if (const int code = open_session(flags.model, model.get(), 0, &session)) return code;
   uint64_t seed = 0;

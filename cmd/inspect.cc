@@ -4,6 +4,7 @@
 #include "cmd/commands.h"
 #include "cmd/common/args.h"
 #include "cmd/common/error.h"
+#include "cmd/common/model_flags.h"
 #include "cmd/common/output.h"
 #include "model_format/reader.h"
 #include "runtime/text/tokenizer.h"
@@ -147,19 +148,19 @@ void print_json(const ModelReader& reader, bool sizes) {
 }  // namespace
 
 int inspect_command(int argc, char** argv) {
-  std::optional<std::string> path;
+  ModelFlags flags;
   bool sizes = false, json = false;
   const CommandLine command = {
-      "inspect",
-      "show what a .trit file holds",
+      "inspect", "show what a .trit file holds",
       "  tritstack inspect qwen.trit\n"
       "  tritstack inspect qwen.trit --sizes\n",
-      {{"M", "", "the .trit file", TextTarget{&path, {}}, kRequired},
-       {"-m, --model", "FILE", "the same", TextTarget{&path, {}}},
-       {"--sizes", "", "bytes by kind instead of matrices", SwitchTarget{&sizes}},
-       {"--json", "", "print one JSON object", SwitchTarget{&json}}}};
+      join_flags(file_flags(&flags),
+                 {{"--sizes", "", "bytes by kind instead of matrices", SwitchTarget{&sizes}},
+                  {"--json", "", "print one JSON object", SwitchTarget{&json}}})};
   if (const auto end = parse_args(command, argc, argv)) return *end;
-  const Result<ModelReader> reader = ModelReader::open(*path);
+  announce_file(flags);
+  const IoMode io = *flags.io == "read" ? IoMode::kRead : IoMode::kMap;
+  const Result<ModelReader> reader = ModelReader::open(*flags.model, io);
   if (!reader.ok()) return fail(reader.status());
   json ? print_json(reader.value(), sizes) : print_text(reader.value(), sizes);
   return TRIT_OK;

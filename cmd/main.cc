@@ -15,7 +15,6 @@
 #include "cmd/common/args.h"
 #include "cmd/common/error.h"
 #include "cmd/common/output.h"
-#include "model_format/file_layout.h"
 #include "model_format/status.h"
 #include "runtime/include/tritstack.h"
 
@@ -51,16 +50,13 @@ void print_help() {
   print("\ntritstack COMMAND --help shows examples and flags; tritstack --version the build.\n");
 }
 
-int print_version() {
-  print(format("tritstack %s\nreads .trit format version %d\nkernels %s\n", trit_version(),
-               kVersionMajor, trit_kernel_level()));
-  return TRIT_OK;
-}
-
 int dispatch(int argc, char** argv) {
   if (argc < 2) return fail(TRIT_USAGE, "missing a command (see tritstack --help)");
   const std::string_view word = argv[1];
-  if (word == "--help" || word == "-h") {
+  const bool help = word == "--help" || word == "-h";
+  if (argc > 2 && (help || word == "--version"))
+    return fail(TRIT_USAGE, "unexpected argument " + quoted(argv[2]) + " after " + argv[1]);
+  if (help) {
     print_help();
     return TRIT_OK;
   }

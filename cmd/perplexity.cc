@@ -42,7 +42,8 @@ CommandLine command_line(PerplexityFlags* f) {
       {"--json", "", "print one JSON object", SwitchTarget{&f->json}},
   };
   return {"perplexity",
-          "measure how well a model predicts a text (windows of -c tokens, default 512)",
+          "measure how well a model predicts a text, in windows of -c tokens (default 512, or the "
+          "model's context if that is less)",
           "  tritstack perplexity -m qwen.trit -f wiki.test.raw\n"
           "  tritstack perplexity -m qwen.trit -f wiki.test.raw --kl reference.trit --chunks 20\n",
           join_flags(model_flags(&f->model), own, session_flags(&f->model))};
@@ -189,20 +190,22 @@ int open_reference(const PerplexityFlags& f, const trit_model* model, const Text
   return TRIT_OK;
 }
 
-void print_results(const PerplexityFlags& f, const Figures& figures, size_t windows) {
+void print_results(const PerplexityFlags& f, const Figures& figures, size_t windows,
+                   size_t context) {
   const PerplexityEstimate& estimate = figures.perplexity;
   if (f.json) {
     JsonWriter out;
     out.begin_object().member("perplexity", estimate.perplexity());
     out.member("error", estimate.error()).member("tokens", estimate.count());
-    out.member("windows", uint64_t{windows});
+    out.member("windows", uint64_t{windows}).member("context", uint64_t{context});
     if (f.reference) {
       out.member("kl_divergence", figures.divergence.mean());
       out.member("top1_agreement", figures.divergence.top1_agreement());
     }
     return print(out.end_object().text() + "\n");
   }
-  print(format("%zu windows, %" PRIu64 " tokens scored\n", windows, estimate.count()));
+  print(format("%zu windows of %zu tokens, %" PRIu64 " scored\n", windows, context,
+               estimate.count()));
   if (f.reference) {
     print(format("Mean KL divergence = %.6f\nTop-1 agreement = %.2f %%\n",
                  figures.divergence.mean(), 100 * figures.divergence.top1_agreement()));
@@ -248,7 +251,7 @@ int perplexity_command(int argc, char** argv) {
   }
   Figures figures;
   if (const int code = score_all(windows, vocab, std::move(scorers), &figures)) return code;
-  print_results(flags, figures, windows.size());
+  print_results(flags, figures, windows.size(), context);
   return TRIT_OK;
 }
 

@@ -15,9 +15,9 @@ namespace trit {
 namespace {
 
 struct QuantizeFlags {
-  std::optional<std::string> source, output, encoding = "tied", dense;
-  std::optional<int64_t> planes = 3, head_planes = 4, group = kDefaultGroup, threads;
-  bool force = false, json = false;
+  std::optional<std::string> source, output, encoding, dense;
+  std::optional<int64_t> planes, head_planes, group, threads;
+  bool force = false, json = false, verbose = false;
 };
 
 CommandLine command_line(QuantizeFlags* f) {
@@ -29,35 +29,55 @@ CommandLine command_line(QuantizeFlags* f) {
       "  tritstack quantize Qwen3-0.6B -o reference.trit --dense f32\n",
       {{"SRC", "", "the folder", TextTarget{&f->source, {}}, kRequired},
        {"-o, --output", "FILE", "the .trit file to write", TextTarget{&f->output, {}}, kRequired},
-       {"--planes", "K", "planes of the layer matrices", IntegerTarget{&f->planes, 1, kMaxPlanes}},
-       {"--head-planes", "K", "planes of embedding and head",
+       {"--planes", "K", "planes of the layer matrices (default 3)",
+        IntegerTarget{&f->planes, 1, kMaxPlanes}},
+       {"--head-planes", "K", "planes of embedding and head (default 4)",
         IntegerTarget{&f->head_planes, 1, kMaxPlanes}},
-       {"--encoding", "tied|free|native", "how planes make a weight (see FORMAT.md)",
+       {"--encoding", "tied|free|native", "how planes make a weight, see FORMAT.md (default tied)",
         TextTarget{&f->encoding, {"tied", "free", "native"}}},
-       {"--group", "N", "weights of a row that share a scale",
+       {"--group", "N", "weights of a row that share a scale (default 128)",
         IntegerTarget{&f->group, 1, 1 << 20}},
        {"--dense", "f32|bf16", "keep the weights as they are: the reference",
         TextTarget{&f->dense, {"f32", "bf16"}}},
        {"-t, --threads", "N", "threads (default: all cores)", IntegerTarget{&f->threads, 1, 1024}},
        {"--force", "", "replace an existing output", SwitchTarget{&f->force}},
+       {"--verbose", "", "show what was decided", SwitchTarget{&f->verbose}},
        {"--json", "", "print one JSON object", SwitchTarget{&f->json}}}};
+}
+
+// --dense keeps the weights as they are, so there is nothing for the flags of planes to say.
+int check_dense(const QuantizeFlags& f) {
+  const char* flag = f.planes        ? "--planes"
+                     : f.head_planes ? "--head-planes"
+                     : f.group       ? "--group"
+                     : f.encoding    ? "--encoding"
+                                     : nullptr;
+  if (!f.dense || !flag) return TRIT_OK;
+  return fail(TRIT_USAGE, format("quantize: --dense makes no planes, so it goes without %s", flag));
 }
 
 QuantizeOptions quantize_options(const QuantizeFlags& f) {
   QuantizeOptions options;
   options.source = *f.source;
   options.output = *f.output;
-  options.planes = static_cast<uint32_t>(*f.planes);
-  options.head_planes = static_cast<uint32_t>(*f.head_planes);
-  options.encoding = f.dense ? (*f.dense == "f32" ? Encoding::kDenseF32 : Encoding::kDenseBf16)
-                     : f.encoding == "free"   ? Encoding::kFree
-                     : f.encoding == "native" ? Encoding::kNative
-                                              : Encoding::kTied;
-  options.group = static_cast<uint32_t>(*f.group);
+  if (f.planes) options.planes = static_cast<uint32_t>(*f.planes);
+  if (f.head_planes) options.head_planes = static_cast<uint32_t>(*f.head_planes);
+  if (f.group) options.group = static_cast<uint32_t>(*f.group);
+  if (f.dense) options.encoding = *f.dense == "f32" ? Encoding::kDenseF32 : Encoding::kDenseBf16;
+  if (f.encoding == "free") options.encoding = Encoding::kFree;
+  if (f.encoding == "native") options.encoding = Encoding::kNative;
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
   options.threads = static_cast<uint32_t>(f.threads.value_or(cores));
   options.force = f.force;
   return options;
+}
+
+void announce(const QuantizeOptions& o) {
+  const std::string weights =
+      is_dense(o.encoding) ? encoding_name(o.encoding)
+                           : format("%s, planes %u, head planes %u, group %u",
+                                    encoding_name(o.encoding), o.planes, o.head_planes, o.group);
+  note(format("%s, threads %u", weights.c_str(), o.threads));
 }
 
 void print_table(const QuantizeFlags& flags, const QuantizeReport& report) {
@@ -93,11 +113,14 @@ void print_json(const std::string& output, const QuantizeReport& report) {
 int quantize_command(int argc, char** argv) {
   QuantizeFlags flags;
   if (const auto end = parse_args(command_line(&flags), argc, argv)) return *end;
+  if (const int code = check_dense(flags)) return code;
+  const QuantizeOptions options = quantize_options(flags);
+  if (flags.verbose) announce(options);
   catch_interrupts();
   const Result<QuantizeReport> report = [&] {
     Progress progress;
     return quantize(
-        quantize_options(flags),
+        options,
         [&](const std::string& stage, uint64_t done, uint64_t total) {
           // "layers.3.q" is the detail of the stage "layers".
           progress.update(stage.substr(0, stage.find('.')), stage, done, total);

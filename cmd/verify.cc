@@ -4,6 +4,7 @@
 #include "cmd/commands.h"
 #include "cmd/common/args.h"
 #include "cmd/common/error.h"
+#include "cmd/common/model_flags.h"
 #include "cmd/common/output.h"
 #include "cmd/common/progress.h"
 #include "model_format/verify.h"
@@ -11,31 +12,30 @@
 namespace trit {
 
 int verify_command(int argc, char** argv) {
-  std::optional<std::string> path;
+  ModelFlags flags;
   bool json = false;
-  const CommandLine command = {"verify",
-                               "check every byte of a .trit file",
-                               "  tritstack verify qwen.trit\n",
-                               {{"M", "", "the .trit file", TextTarget{&path, {}}, kRequired},
-                                {"-m, --model", "FILE", "the same", TextTarget{&path, {}}},
-                                {"--json", "", "print one JSON object", SwitchTarget{&json}}}};
+  const CommandLine command = {
+      "verify", "check every byte of a .trit file", "  tritstack verify qwen.trit\n",
+      join_flags(file_flags(&flags),
+                 {{"--json", "", "print one JSON object", SwitchTarget{&json}}})};
   if (const auto end = parse_args(command, argc, argv)) return *end;
-
+  announce_file(flags);
+  const IoMode io = *flags.io == "read" ? IoMode::kRead : IoMode::kMap;
   Result<VerifyReport> report = [&] {
     Progress progress;
-    return verify_file(*path, [&](uint64_t done, uint64_t total) {
-      progress.update("checking", "", done, total);
-    });
+    return verify_file(
+        *flags.model,
+        [&](uint64_t done, uint64_t total) { progress.update("checking", "", done, total); }, io);
   }();
   if (!report.ok()) return fail(report.status());
   if (json) {
     JsonWriter out;
-    out.begin_object().member("file", *path).member("ok", true);
+    out.begin_object().member("file", *flags.model).member("ok", true);
     out.member("blocks", report->blocks).member("bytes", report->bytes).end_object();
     print(out.text() + "\n");
   } else {
-    print(format("%s: %" PRIu64 " blocks checked, %" PRIu64 " bytes, all good\n", path->c_str(),
-                 report->blocks, report->bytes));
+    print(format("%s: %" PRIu64 " blocks checked, %" PRIu64 " bytes, all good\n",
+                 flags.model->c_str(), report->blocks, report->bytes));
   }
   return TRIT_OK;
 }

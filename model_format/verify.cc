@@ -187,8 +187,9 @@ Status Verifier::check_values(const BlockInfo& b, uint64_t done, uint64_t bytes)
 }  // namespace
 
 Result<VerifyReport> verify_file(const std::string& path,
-                                 const std::function<void(uint64_t, uint64_t)>& progress) {
-  Result<ModelReader> model = ModelReader::open(path);
+                                 const std::function<void(uint64_t, uint64_t)>& progress,
+                                 IoMode io) {
+  Result<ModelReader> model = ModelReader::open(path, io);
   if (!model.ok()) return model.status();
   if (const Span<const uint8_t> tokenizer = model->tokenizer(); !tokenizer.empty())
     TRIT_RETURN_IF_ERROR(TokenizerSection::open(tokenizer, model->config().vocab, path).status());

@@ -7,6 +7,7 @@
 #include <functional>
 #include <string>
 
+#include "model_format/mapped_file.h"
 #include "model_format/status.h"
 
 namespace trit {
@@ -19,7 +20,8 @@ struct VerifyReport {
 // kMalformed (a cut file too) naming the first bad block, kUnsupported for magic or version, kIo.
 // progress(done, total) in bytes; may be empty.
 Result<VerifyReport> verify_file(const std::string& path,
-                                 const std::function<void(uint64_t, uint64_t)>& progress);
+                                 const std::function<void(uint64_t, uint64_t)>& progress,
+                                 IoMode io = IoMode::kMap);
 
 }  // namespace trit
 

@@ -8,6 +8,7 @@
 
 #include "cmd/common/error.h"
 #include "cmd/common/output.h"
+#include "model_format/file_layout.h"
 #include "model_format/status.h"
 
 namespace trit {
@@ -109,6 +110,7 @@ void print_help(const CommandLine& command) {
     print(line + "\n");
   }
   print("  -h, --help                      this text\n");
+  print("  --version                       version, format and kernels of this build\n");
 }
 
 // Walks argv once; every step either assigns a value or ends with an error.
@@ -132,6 +134,8 @@ class ArgumentWalk {
       } else if (word == "-h" || word == "--help") {
         print_help(command_);
         return TRIT_OK;
+      } else if (word == "--version") {
+        return argc_ == 2 ? print_version() : usage_error(command_, "--version goes alone");
       } else {
         end = take_flag(word);
       }
@@ -176,7 +180,7 @@ class ArgumentWalk {
   }
 
   const Flag* find(std::string_view name) {
-    known_.assign({"--help"});
+    known_.assign({"--help", "--version"});
     for (const Flag& flag : command_.flags) {
       if (is_positional(flag)) continue;
       for (const std::string_view own : split_names(flag.names)) {
@@ -226,6 +230,12 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 
 std::optional<int> parse_args(const CommandLine& command, int argc, char** argv) {
   return ArgumentWalk(command, argc, argv).run();
+}
+
+int print_version() {
+  print(format("tritstack %s\nreads .trit format version %d\nkernels %s\n", trit_version(),
+               kVersionMajor, trit_kernel_level()));
+  return TRIT_OK;
 }
 
 bool parse_integer(std::string_view text, int64_t* value) {

@@ -53,9 +53,12 @@ struct CommandLine {
   std::vector<Flag> flags;
 };
 
-// Reads argv[1..). Empty: go on. Otherwise the exit code to end with: 0 after --help, 2 after a
-// usage error, which has been printed.
+// Reads argv[1..). Empty: go on. Otherwise the exit code to end with: 0 after --help and --version,
+// 2 after a usage error, which has been printed.
 std::optional<int> parse_args(const CommandLine& command, int argc, char** argv);
+
+// What --version prints, alone or after any command. Returns 0.
+int print_version();
 
 bool parse_integer(std::string_view text, int64_t* value);
 bool parse_number(std::string_view text, double* value);

@@ -16,9 +16,28 @@ trit_cache_type cache_type(const std::optional<std::string>& name) {
   return *name == "f32" ? TRIT_CACHE_F32 : *name == "q8_0" ? TRIT_CACHE_Q8 : TRIT_CACHE_F16;
 }
 
-std::string planes_text(const trit_model_info& info) {
+// "planes 3"; where more were asked for than there are, that too.
+std::string planes_text(const char* what, uint32_t used, const std::optional<int64_t>& asked) {
+  const std::string text = format("%s %u", what, used);
+  if (asked.value_or(0) <= used) return text;
+  return text + format(" (all there are, %lld asked)", static_cast<long long>(*asked));
+}
+
+std::string weights_text(const ModelFlags& flags, const trit_model_info& info) {
   if (info.dense) return info.dense_f32 ? "dense f32" : "dense bf16";
-  return format("planes %u, head planes %u", info.planes, info.head_planes);
+  return planes_text("planes", info.planes, flags.planes) + ", " +
+         planes_text("head planes", info.head_planes, flags.head_planes);
+}
+
+// What every command that opens a model takes.
+std::vector<Flag> opening_flags(ModelFlags* flags) {
+  return {
+      {"-t, --threads", "N", "threads (default: the fast cores this process may use)",
+       IntegerTarget{&flags->threads, 1, 1024}},
+      {"--io", "mmap|read", "map the file or read it into memory",
+       TextTarget{&flags->io, {"mmap", "read"}}},
+      {"--verbose", "", "show what was decided", SwitchTarget{&flags->verbose}},
+  };
 }
 
 const char* cache_name(const std::optional<std::string>& name, const trit_model_info& info) {
@@ -33,14 +52,17 @@ void SessionCloser::operator()(trit_session* session) const {
 }
 
 std::vector<Flag> model_flags(ModelFlags* flags) {
-  return {
-      {"-m, --model", "FILE", "the .trit file", TextTarget{&flags->model, {}}, kRequired},
-      {"--io", "mmap|read", "map the file or read it into memory",
-       TextTarget{&flags->io, {"mmap", "read"}}},
-      {"--verify", "head|full", "check the head and structure, or every block too",
-       TextTarget{&flags->verify, {"head", "full"}}},
-      {"--verbose", "", "show what was decided", SwitchTarget{&flags->verbose}},
-  };
+  return join_flags(
+      {{"-m, --model", "FILE", "the .trit file", TextTarget{&flags->model, {}}, kRequired},
+       {"--verify", "head|full", "check the head and structure, or every block too",
+        TextTarget{&flags->verify, {"head", "full"}}}},
+      opening_flags(flags));
+}
+
+std::vector<Flag> file_flags(ModelFlags* flags) {
+  return join_flags({{"M", "", "the .trit file", TextTarget{&flags->model, {}}, kRequired},
+                     {"-m, --model", "FILE", "the same", TextTarget{&flags->model, {}}}},
+                    opening_flags(flags));
 }
 
 std::vector<Flag> session_flags(ModelFlags* flags) {
@@ -49,8 +71,6 @@ std::vector<Flag> session_flags(ModelFlags* flags) {
        IntegerTarget{&flags->planes, 1, 1000}},
       {"--head-planes", "N", "planes of embedding and head in use (default: all stored)",
        IntegerTarget{&flags->head_planes, 1, 1000}},
-      {"-t, --threads", "N", "threads (default: the fast cores this process may use)",
-       IntegerTarget{&flags->threads, 1, 1024}},
       {"-c, --ctx-size", "N", "tokens of context; 0: the default of this command and model",
        IntegerTarget{&flags->context, 0, 1 << 24}},
       {"-ub, --ubatch-size", "N", "most prompt tokens per pass; never changes results (default 64)",
@@ -69,7 +89,7 @@ std::vector<Flag> sampling_flags(SamplingFlags* flags) {
        NumberTarget{&flags->temperature, 0, 1000}},
       {"--top-k", "N", "0: off (default: the model's own, else 40)",
        IntegerTarget{&flags->top_k, 0, INT32_MAX}},
-      {"--top-p", "P", "1: off (default: the model's own, else 0.95)",
+      {"--top-p", "P", "1: off, 0: the best token only (default: the model's own, else 0.95)",
        NumberTarget{&flags->top_p, 0, 1}},
       {"--min-p", "P", "0: off (default: the model's own, else 0.05)",
        NumberTarget{&flags->min_p, 0, 1}},
@@ -91,6 +111,12 @@ std::vector<Flag> join_flags(std::vector<Flag> a, const std::vector<Flag>& b,
   a.insert(a.end(), b.begin(), b.end());
   a.insert(a.end(), c.begin(), c.end());
   return a;
+}
+
+void announce_file(const ModelFlags& flags) {
+  if (!flags.verbose) return;
+  note("io " + *flags.io + ", threads 1" +
+       (flags.threads.value_or(1) > 1 ? " (more have nothing to do here)" : ""));
 }
 
 int open_model(const ModelFlags& flags, ModelHandle* model) {
@@ -147,8 +173,8 @@ void announce(const ModelFlags& flags, const trit_model* model, const trit_sessi
   const trit_model_info info = model_info(model);
   const uint32_t context = trit_session_context(session);
   std::string line =
-      format("%s: context %u, cache %s/%s, threads %u, %s", planes_text(info).c_str(), context,
-             cache_name(flags.cache_k, info), cache_name(flags.cache_v, info),
+      format("%s: context %u, cache %s/%s, threads %u, %s", weights_text(flags, info).c_str(),
+             context, cache_name(flags.cache_k, info), cache_name(flags.cache_v, info),
              trit_session_threads(session), trit_kernel_level());
   if (context > info.max_context)
     line += format(" (the model was made for %u tokens)", info.max_context);
@@ -222,12 +248,7 @@ trit_status tokenize_chat(const trit_model* model, const std::vector<trit_messag
   return s;
 }
 
-int check_prompt(const TokenIds& ids, const trit_model* model, const trit_session* session) {
-  const auto vocab = static_cast<int32_t>(model_info(model).vocab);
-  for (const int32_t id : ids) {
-    if (id >= vocab)
-      return fail(TRIT_USAGE, format("expected token ids below %d, found %d", vocab, id));
-  }
+int check_prompt(const TokenIds& ids, const trit_session* session) {
   const uint32_t context = trit_session_context(session);
   if (ids.size() <= context) return TRIT_OK;
   return fail(TRIT_LIMIT,

@@ -33,6 +33,7 @@ struct ModelFlags {
 };
 std::vector<Flag> model_flags(ModelFlags* flags);    // which model, how it is opened
 std::vector<Flag> session_flags(ModelFlags* flags);  // how it is run
+std::vector<Flag> file_flags(ModelFlags* flags);     // for commands that look at the file alone
 
 struct SamplingFlags {
   std::optional<double> temperature, top_p, min_p, repeat_penalty, presence_penalty,
@@ -44,6 +45,9 @@ std::vector<Flag> sampling_flags(SamplingFlags* flags);
 // a, then b, then c.
 std::vector<Flag> join_flags(std::vector<Flag> a, const std::vector<Flag>& b,
                              const std::vector<Flag>& c = {});
+
+// What file_flags decided, with --verbose.
+void announce_file(const ModelFlags& flags);
 
 int open_model(const ModelFlags& flags, ModelHandle* model);
 trit_model_info model_info(const trit_model* model);
@@ -66,8 +70,8 @@ trit_status detokenize(const trit_model* model, const TokenIds& ids, unsigned fl
 trit_status tokenize_chat(const trit_model* model, const std::vector<trit_message>& messages,
                           const trit_chat_options& options, TokenIds* ids);
 
-// Ids that the model does not have are exit 2, more than the context holds are exit 7.
-int check_prompt(const TokenIds& ids, const trit_model* model, const trit_session* session);
+// More ids than the context holds are exit 7.
+int check_prompt(const TokenIds& ids, const trit_session* session);
 
 // --reasoning, for the commands that render a chat.
 Flag reasoning_flag(std::optional<std::string>* value);

@@ -156,7 +156,10 @@ TEST_CASE("perplexity by halves, --chunks, --kl and texts that are too short") {
       {"perplexity", "-m", planes, "-f", text, "-c", "128", "--chunks", "3", "--kl", reference});
   CHECK(result.exit_code == 0);
   // 128 tokens a window, predicted from position 64 on: 63 of them.
-  CHECK(result.out.find("3 windows, 189 tokens scored\nMean KL divergence = 0.0") == 0);
+  CHECK(result.out.find("3 windows of 128 tokens, 189 scored\nMean KL divergence = 0.0") == 0);
+  const ProcessResult demo =
+      tritstack({"perplexity", "-m", kDemo, "-f", text, "--chunks", "1", "--json"});
+  CHECK(demo.out.find("\"context\": 256") != std::string::npos);  // less than 512
   const ProcessResult same = tritstack({"perplexity", "-m", reference, "-f", text, "-c", "128",
                                         "--chunks", "1", "--kl", reference, "--json"});
   const auto document = JsonDocument::parse(same.out, "stdout");
