@@ -44,15 +44,17 @@ __attribute__((noinline)) void weigh_columns(const Turn<T>& turn, const float* s
                                              uint32_t begin, float* out) {
   const uint32_t head_dim = turn.head_dim;
   const T* values = turn.rows;
+  // Where a block ends: for all but the tail known to be whole.
+  const uint32_t end = kTail ? head_dim : begin + kBlock * kLanes;
   Lanes acc[kQueries][kBlock];
   TRIT_UNROLL for (uint32_t q = 0; q < kQueries; ++q)
       TRIT_UNROLL for (uint32_t b = 0; b < kBlock; ++b) acc[q][b] =
-          load_at(out + q * head_dim, begin + b * kLanes, head_dim);
+          load_at(out + q * head_dim, begin + b * kLanes, end);
   for (uint32_t i = 0; i < turn.n; ++i, values += head_dim) {
     if (turn.first && begin == 0) prefetch_ahead(values, sizeof(T) * head_dim);
     Lanes value[kBlock];
     TRIT_UNROLL for (uint32_t b = 0; b < kBlock; ++b) value[b] =
-        kTail ? load_at(values, begin, head_dim) : load(values + begin + b * kLanes);
+        load_at(values, begin + b * kLanes, end);
     TRIT_UNROLL for (uint32_t q = 0; q < kQueries; ++q) {
       const Lanes score = splat_lanes(scores[q * turn.stride + i]);
       TRIT_UNROLL for (uint32_t b = 0; b < kBlock; ++b) add_products(&acc[q][b], value[b], score);
@@ -60,7 +62,7 @@ __attribute__((noinline)) void weigh_columns(const Turn<T>& turn, const float* s
   }
   TRIT_UNROLL for (uint32_t q = 0; q < kQueries; ++q)
       TRIT_UNROLL for (uint32_t b = 0; b < kBlock; ++b)
-          store_at(out + q * head_dim, begin + b * kLanes, head_dim, acc[q][b]);
+          store_at(out + q * head_dim, begin + b * kLanes, end, acc[q][b]);
 }
 
 template <typename T, uint32_t kQueries>

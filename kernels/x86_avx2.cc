@@ -45,7 +45,7 @@ TRIT_INLINE i32v add_pairs(words sum) {
 
 #include "kernels/x86_digits.inl"
 
-constexpr uint32_t kTokensAtOnce = 4;
+constexpr uint32_t kTokensAtOnce = 4, kFewTokens = 2;
 
 }  // namespace ymm
 

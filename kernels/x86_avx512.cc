@@ -56,7 +56,7 @@ TRIT_INLINE i32v add_pairs(words sum) {
   return (i32v)_mm512_madd_epi16((__m512i)sum, _mm512_set1_epi16(1));
 }
 
-constexpr uint32_t kTokensAtOnce = 8;
+constexpr uint32_t kTokensAtOnce = 8, kFewTokens = 6;
 
 }  // namespace zmm
 
@@ -118,7 +118,8 @@ constexpr uint32_t kSums = 5, kMaxVectors = 32;
 constexpr uint32_t kSumOf[kTritsPerByte] = {0, 1, 2, 3, 4};
 
 TRIT_INLINE u8v operand(const Digits& d, uint32_t j) {
-  return j < 4 ? d.low & static_cast<uint8_t>(3 << 2 * j) : d.top;
+  const uint8_t mask = static_cast<uint8_t>(3 << 2 * j);
+  return j < 4 ? d.low & mask : d.top;
 }
 TRIT_INLINE i32v total(const Sum s[kSums]) {
   const int32_t inverse = 0x781948b1;  // of 81, modulo 2^32

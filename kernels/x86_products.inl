@@ -7,20 +7,23 @@
 //   i32v total(sums)             those sums with their factors divided out, for kMaxVectors vectors
 //   Sum add_dot(sum, codes, x)   sum + codes . x in each lane; i32v widen(sum)
 //   max_steps(offset)            how many add_dot of folded codes a Sum has room for
-//   kTokensAtOnce                 tokens whose sums fill the registers
+//   kTokensAtOnce                tokens whose sums fill the registers in trit_gemm
+//   kFewTokens                   tokens for which decoding anew beats unpacking one plane
 
 constexpr uint32_t kRegs = 2;
 constexpr uint32_t kRegRows = sizeof(f32v) / sizeof(float);
-constexpr uint32_t kStripRows = kRegs * kRegRows;
 
 struct Strip {
   const TritView* w;
   PlaneWalk walk;
-  uint64_t row, row_end;  // whole tiles
+  uint64_t row, row_end;  // of the strip, of the range (whole tiles)
+  uint32_t rows;
 };
 
-static Strip first_strip(const TritView* w, uint32_t tile_begin, uint32_t tile_end) {
-  return {w, plane_walk(w), uint64_t{tile_begin} * kTileRows, uint64_t{tile_end} * kTileRows};
+static Strip first_strip(const TritView* w, uint32_t tile_begin, uint32_t tile_end,
+                         uint32_t registers) {
+  return {w, plane_walk(w), uint64_t{tile_begin} * kTileRows, uint64_t{tile_end} * kTileRows,
+          registers * kRegRows};
 }
 
 // First row of register i. One past the end computes the rows of the first again, for nobody.
@@ -51,9 +54,9 @@ TRIT_INLINE f32v load_scales(const Strip& s, uint32_t part, uint32_t g, uint32_t
 // Those of the next strip: a stream too slow for the hardware to see.
 TRIT_INLINE void prefetch_scales(const Strip& s, uint32_t part, uint32_t g) {
   if (s.w->encoding == Encoding::kNative) return;
-  const uint64_t tile = (s.row + kStripRows) / kTileRows;
-  TRIT_UNROLL for (uint32_t i = 0; i < kStripRows / kTileRows; ++i) _mm_prefetch(
-      reinterpret_cast<const char*>(group_scales(s.w, s.walk, part, tile + i, g)), _MM_HINT_T0);
+  for (uint64_t row = s.row + s.rows; row < s.row + 2 * s.rows; row += kTileRows)
+    _mm_prefetch(reinterpret_cast<const char*>(group_scales(s.w, s.walk, part, row / kTileRows, g)),
+                 _MM_HINT_T0);
 }
 
 TRIT_INLINE int32_t correction(const PlaneWalk& walk, int32_t x_sum) {
@@ -64,161 +67,254 @@ TRIT_INLINE f32v to_f32(i32v n) {
   return __builtin_convertvector(n, f32v);
 }
 
-TRIT_INLINE void store_rows(const Strip& s, const f32v acc[kRegs], float* y) {
-  TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) {
+// How far ahead of a vector to fetch. What follows the last vectors of a strip of two tiles is the
+// strip after the other.
+TRIT_INLINE size_t bytes_ahead(const Strip& s, uint64_t vector) {
+  const size_t left = (s.walk.row_vectors - vector) * kVectorBytes;
+  const bool skip = s.rows > kTileRows && left <= kPrefetchBytes;
+  return kPrefetchBytes + (skip ? s.walk.row_vectors * kVectorBytes : 0);
+}
+TRIT_INLINE void prefetch(const uint8_t* bytes) {
+  _mm_prefetch(reinterpret_cast<const char*>(bytes), _MM_HINT_T0);
+}
+
+// The rows of a strip to or from y, as far as y has them.
+template <uint32_t kCount>
+static __attribute__((noinline)) void copy_rows(const Strip& s, float* y, f32v (&rows)[kCount],
+                                                bool to_y) {
+  TRIT_UNROLL for (uint32_t i = 0; i < kCount; ++i) {
     const uint64_t row = s.row + i * kRegRows;
     const uint64_t end = s.w->rows < s.row_end ? s.w->rows : s.row_end;
     if (row + kRegRows <= end)
-      memcpy(y + row, &acc[i], sizeof(f32v));
+      to_y ? memcpy(y + row, &rows[i], sizeof(f32v)) : memcpy(&rows[i], y + row, sizeof(f32v));
     else if (row < end)
-      memcpy(y + row, &acc[i], (end - row) * sizeof(float));
+      to_y ? memcpy(y + row, &rows[i], (end - row) * sizeof(float))
+           : memcpy(&rows[i], y + row, (end - row) * sizeof(float));
   }
+}
+
+// kTokens inputs, the `live` ones from `token`, the last one again where there are fewer; and the
+// rows of their outputs in kCount registers.
+template <uint32_t kTokens, uint32_t kCount>
+struct Block {
+  const int8_t* codes[kTokens];
+  const float* scales[kTokens];
+  const int32_t* sums[kTokens];
+  f32v acc[kTokens][kCount];
+};
+
+template <uint32_t kTokens, uint32_t kCount>
+TRIT_INLINE void begin_block(const QuantizedActivations& x, uint64_t token, uint64_t live,
+                             Block<kTokens, kCount>* block) {
+  for (uint64_t t = 0; t < kTokens; ++t) {
+    const uint64_t from = token + (t < live ? t : live - 1);
+    block->codes[t] = x.codes + from * x.code_stride;
+    block->scales[t] = x.scales + from * x.groups;
+    block->sums[t] = x.sums + from * x.groups;
+  }
+  memset(block->acc, 0, sizeof(block->acc));
 }
 
 // sums[g] = 3 * sums[g] + u . x of one plane in the groups [begin, end). A function of its own, so
 // that all registers are for its sums and tables.
+template <uint32_t kTokens, uint32_t kCount>
 static __attribute__((noinline)) void fold_plane(const Strip& s, uint32_t plane, uint32_t begin,
-                                                 uint32_t end, const int8_t* x,
-                                                 i32v (*sums)[kRegs]) {
-  const uint64_t first = first_vector(s.walk, begin);
+                                                 uint32_t end, const int8_t* const* codes,
+                                                 i32v (*sums)[kTokens][kCount]) {
+  uint64_t first = first_vector(s.walk, begin);
   const uint8_t* bytes = s.w->digits[plane] + digits_at(s.walk, s.row, first);
   const size_t second =
       digits_at(s.walk, register_row(s, 1), first) - digits_at(s.walk, s.row, first);
-  // What follows the last vectors of a strip of two tiles is the strip after the other.
-  const size_t tile_bytes = s.walk.row_vectors * kVectorBytes;
-  size_t left = tile_bytes - first * kVectorBytes;
-  x += first * kVectorCols;
+  const int8_t* x[kTokens];
+  TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) x[t] = codes[t] + first * kVectorCols;
+  size_t at = 0;
   for (uint32_t g = begin; g < end; ++g, ++sums) {
-    TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i)(*sums)[i] += (*sums)[i] + (*sums)[i];
+    TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
+        TRIT_UNROLL for (uint32_t i = 0; i < kCount; ++i)(*sums)[t][i] += (*sums)[t][i] * 2;
     for (uint32_t vectors = vectors_of(s.walk, g), run; vectors > 0; vectors -= run) {
       run = vectors < kMaxVectors ? vectors : kMaxVectors;
-      const size_t skip = left <= kPrefetchBytes && kRegRows == kTileRows ? tile_bytes : 0;
-      const size_t ahead = kPrefetchBytes + skip;
-      left -= run * kVectorBytes;
-      Sum partial[kRegs][kSums] = {};
-      for (uint32_t v = 0; v < run; ++v, bytes += kVectorBytes, x += kVectorCols) {
-        _mm_prefetch(reinterpret_cast<const char*>(bytes) + ahead, _MM_HINT_T0);
-        if (kRegRows == kTileRows)
-          _mm_prefetch(reinterpret_cast<const char*>(bytes) + ahead + second, _MM_HINT_T0);
-        const Digits d[kRegs] = {decode(bytes), decode(bytes + second)};
-        TRIT_UNROLL for (uint32_t j = 0; j < kTritsPerByte; ++j) {
-          const i32v in = broadcast(x + 4 * j);
-          TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) partial[i][kSumOf[j]] =
-              add_dot(partial[i][kSumOf[j]], operand(d[i], j), in);
+      const size_t ahead = bytes_ahead(s, first);
+      first += run;
+      Sum partial[kTokens][kCount][kSums] = {};
+      for (uint32_t v = 0; v < run; ++v, bytes += kVectorBytes, at += kVectorCols) {
+        prefetch(bytes + ahead);
+        if (kCount * kRegRows > kTileRows) prefetch(bytes + ahead + second);
+        Digits d[kCount];
+        TRIT_UNROLL for (uint32_t i = 0; i < kCount; ++i) d[i] = decode(bytes + i * second);
+        TRIT_UNROLL for (uint32_t j = 0; j < kTritsPerByte; ++j)
+            TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) {
+          const i32v in = broadcast(x[t] + at + 4 * j);
+          TRIT_UNROLL for (uint32_t i = 0; i < kCount; ++i) partial[t][i][kSumOf[j]] =
+              add_dot(partial[t][i][kSumOf[j]], operand(d[i], j), in);
         }
       }
-      TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i)(*sums)[i] += total(partial[i]);
+      TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
+          TRIT_UNROLL for (uint32_t i = 0; i < kCount; ++i)(*sums)[t][i] += total(partial[t][i]);
     }
+  }
+}
+
+// y = w x for the `live` tokens from `token`, kCount registers of rows at a time, straight from the
+// planes.
+template <uint32_t kTokens, uint32_t kCount>
+static void multiply_planes(const TritView* w, const QuantizedActivations* x, uint64_t token,
+                            uint64_t live, uint32_t tile_begin, uint32_t tile_end, float* y,
+                            size_t y_stride) {
+  constexpr uint32_t kRun = 8;  // groups: long enough a stretch of one plane, and of one's tables
+  for (Strip s = first_strip(w, tile_begin, tile_end, kCount); s.row < s.row_end; s.row += s.rows) {
+    Block<kTokens, kCount> block;
+    begin_block(*x, token, live, &block);
+    for (uint32_t begin = 0; begin < s.walk.groups; begin += kRun) {
+      const uint32_t end = s.walk.groups - begin < kRun ? s.walk.groups : begin + kRun;
+      i32v sums[kMaxPlanes][kRun][kTokens][kCount];
+      memset(sums, 0, s.walk.parts * sizeof(sums[0]));
+      for (uint32_t p = 0; p < w->planes; ++p)
+        fold_plane<kTokens, kCount>(s, p, begin, end, block.codes, sums[p / s.walk.part_planes]);
+      for (uint32_t g = begin; g < end; ++g)
+        for (uint32_t part = 0; part < s.walk.parts; ++part) {
+          prefetch_scales(s, part, g);
+          TRIT_UNROLL for (uint32_t i = 0; i < kCount; ++i) {
+            const f32v scale = load_scales(s, part, g, i);
+            TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) block.acc[t][i] +=
+                to_f32(sums[part][g - begin][t][i] - correction(s.walk, block.sums[t][g])) *
+                (scale * block.scales[t][g]);
+          }
+        }
+    }
+    TRIT_UNROLL for (uint64_t t = 0; t < kTokens; ++t) if (t < live)
+        copy_rows(s, y + (token + t) * y_stride, block.acc[t], true);
   }
 }
 
 static void trit_gemv(const TritView* w, const QuantizedActivations* x, uint32_t tile_begin,
                       uint32_t tile_end, float* y) {
-  constexpr uint32_t kRun = 8;  // groups: long enough a stretch of one plane, and of one's tables
-  for (Strip s = first_strip(w, tile_begin, tile_end); s.row < s.row_end; s.row += kStripRows) {
-    f32v acc[kRegs] = {};
-    for (uint32_t begin = 0; begin < s.walk.groups; begin += kRun) {
-      const uint32_t end = s.walk.groups - begin < kRun ? s.walk.groups : begin + kRun;
-      i32v sums[kMaxPlanes][kRun][kRegs];
-      memset(sums, 0, s.walk.parts * sizeof(sums[0]));
-      for (uint32_t p = 0; p < w->planes; ++p)
-        fold_plane(s, p, begin, end, x->codes, sums[p / s.walk.part_planes]);
-      for (uint32_t g = begin; g < end; ++g)
-        for (uint32_t part = 0; part < s.walk.parts; ++part) {
-          prefetch_scales(s, part, g);
-          TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) acc[i] +=
-              to_f32(sums[part][g - begin][i] - correction(s.walk, x->sums[g])) *
-              (load_scales(s, part, g, i) * x->scales[g]);
-        }
-    }
-    store_rows(s, acc, y);
-  }
+  multiply_planes<1, kRegs>(w, x, 0, 1, tile_begin, tile_end, y, 0);
 }
 
-// A strip unpacked to one code a weight, planes folded: [part][vector][digit][register].
-static void unpack_strip(const Strip& s, u8v* codes) {
+// A panel: some groups of a strip, unpacked to one code a weight, planes folded:
+// [part][vector][digit][register]. It stays in the L2 cache for all tokens.
+struct Panel {
+  uint32_t begin, end;  // groups
+  uint64_t first, vectors;
+  u8v* codes;
+};
+
+static Panel panel_at(const PlaneWalk& walk, uint32_t begin, void* scratch) {
+  constexpr uint32_t kPanelVectors = 128;
+  const uint32_t fit = kPanelVectors / walk.group_vectors, groups = fit > 1 ? fit : 1;
+  const uint32_t end = walk.groups - begin < groups ? walk.groups : begin + groups;
+  const uint64_t first = first_vector(walk, begin);
+  const uint64_t past = end < walk.groups ? first_vector(walk, end) : walk.row_vectors;
+  return {begin, end, first, past - first, static_cast<u8v*>(scratch)};
+}
+
+static void unpack_panel(const Strip& s, const Panel& panel) {
+  u8v* codes = panel.codes;
   for (uint32_t part = 0; part < s.walk.parts; ++part)
-    for (uint64_t v = 0; v < s.walk.row_vectors; ++v, codes += kTritsPerByte * kRegs)
-      TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) {
-        const uint64_t at = digits_at(s.walk, register_row(s, i), v);
-        u8v folded[kTritsPerByte] = {};
-        for (uint32_t p = part; p < part + s.walk.part_planes; ++p) {
-          const Digits d = decode(s.w->digits[p] + at);
+    for (uint32_t i = 0; i < kRegs; ++i) {
+      const uint64_t at = digits_at(s.walk, register_row(s, i), panel.first);
+      u8v* out = codes + part * panel.vectors * (kTritsPerByte * kRegs) + i;
+      for (uint64_t v = 0; v < panel.vectors; ++v, out += kTritsPerByte * kRegs) {
+        const uint8_t* bytes = s.w->digits[part] + at + v * kVectorBytes;
+        const Digits first = decode(bytes);
+        u8v folded[kTritsPerByte];
+        TRIT_UNROLL for (uint32_t j = 0; j < kTritsPerByte; ++j) folded[j] = digit(first, j);
+        for (uint32_t p = part + 1; p < part + s.walk.part_planes; ++p) {
+          bytes = s.w->digits[p] + at + v * kVectorBytes;
+          const Digits d = decode(bytes);
           TRIT_UNROLL for (uint32_t j = 0; j < kTritsPerByte; ++j) folded[j] +=
               folded[j] + folded[j] + digit(d, j);
         }
-        TRIT_UNROLL for (uint32_t j = 0; j < kTritsPerByte; ++j) codes[j * kRegs + i] = folded[j];
+        TRIT_UNROLL for (uint32_t j = 0; j < kTritsPerByte; ++j) out[j * kRegs] = folded[j];
       }
+    }
 }
 
-// sums += codes . x for kTokens tokens over `steps` digits. A function of its own, so that all
-// registers are for its sums.
+// acc += codes . x for one part of a group. A function of its own, so that all registers are for
+// its sums.
 template <uint32_t kTokens>
-static __attribute__((noinline)) void dot_codes(const u8v* codes, const int8_t* const* x,
-                                                uint32_t steps, uint32_t max_run,
-                                                i32v (*sums)[kRegs]) {
+static __attribute__((noinline)) void add_group(const Strip& s, uint32_t part, uint32_t g,
+                                                const u8v* codes, Block<kTokens, kRegs>* block) {
   const int8_t* in[kTokens];
-  TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) in[t] = x[t];
+  i32v sums[kTokens][kRegs];
+  TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) {
+    in[t] = block->codes[t] + first_vector(s.walk, g) * kVectorCols;
+    const int32_t surplus = correction(s.walk, block->sums[t][g]);
+    TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) sums[t][i] = i32v{} - surplus;
+  }
+  const size_t steps = size_t{vectors_of(s.walk, g)} * kTritsPerByte;
+  const size_t max_run = max_steps(s.walk.offset);
   for (size_t k = 0; k < steps;) {
     const size_t end = steps - k < max_run ? steps : k + max_run;
-    Sum s[kTokens][kRegs];
-    TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) s[t][0] = s[t][1] = Sum{};
+    Sum run[kTokens][kRegs];
+    TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) run[t][0] = run[t][1] = Sum{};
     for (; k < end; ++k, codes += kRegs) {
       const u8v weights[kRegs] = {codes[0], codes[1]};
       TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) {
-        const i32v token = broadcast(in[t] + 4 * k);
-        TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) s[t][i] =
-            add_dot(s[t][i], weights[i], token);
+        const i32v x = broadcast(in[t] + 4 * k);
+        TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) run[t][i] =
+            add_dot(run[t][i], weights[i], x);
       }
     }
     TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
-        TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) sums[t][i] += widen(s[t][i]);
+        TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) sums[t][i] += widen(run[t][i]);
+  }
+  TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) {
+    const f32v scale = load_scales(s, part, g, i);
+    TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) block->acc[t][i] +=
+        to_f32(sums[t][i]) * (scale * block->scales[t][g]);
   }
 }
 
-// A strip times the `live` tokens from `token`; where fewer than kTokens, the last one again.
+// The planes of a group in the next strip: fetched while this one is multiplied.
+TRIT_INLINE void prefetch_next(const Strip& s, uint32_t g) {
+  for (uint64_t row = s.row + s.rows; row < s.row + 2 * s.rows; row += kTileRows) {
+    const uint64_t at = digits_at(s.walk, row, first_vector(s.walk, g));
+    for (uint32_t p = 0; p < s.w->planes; ++p)
+      for (uint32_t v = 0; v < vectors_of(s.walk, g); ++v)
+        prefetch(s.w->digits[p] + at + v * kVectorBytes);
+  }
+}
+
+// y += panel times the `live` tokens from `token`.
 template <uint32_t kTokens>
-static void multiply_strip(const Strip& s, const u8v* codes, const QuantizedActivations* x,
+static void multiply_panel(const Strip& s, const Panel& panel, const QuantizedActivations* x,
                            uint64_t token, uint64_t live, float* y, size_t y_stride) {
-  const PlaneWalk& walk = s.walk;
-  f32v acc[kTokens][kRegs] = {};
-  for (uint32_t g = 0; g < walk.groups; ++g)
-    for (uint32_t part = 0; part < walk.parts; ++part) {
-      const uint64_t first = first_vector(walk, g);
-      const int8_t* in[kTokens];
-      size_t at[kTokens];  // of a token's scale and sum
-      i32v sums[kTokens][kRegs];
-      for (uint32_t t = 0; t < kTokens; ++t) {
-        const uint64_t from = token + (t < live ? t : live - 1);
-        in[t] = x->codes + from * x->code_stride + first * kVectorCols;
-        at[t] = from * x->groups + g;
-        sums[t][0] = sums[t][1] = i32v{} - correction(walk, x->sums[at[t]]);
-      }
-      dot_codes<kTokens>(codes + (part * walk.row_vectors + first) * (kTritsPerByte * kRegs), in,
-                         vectors_of(walk, g) * kTritsPerByte, max_steps(walk.offset), sums);
-      const f32v scale[kRegs] = {load_scales(s, part, g, 0), load_scales(s, part, g, 1)};
-      for (uint32_t t = 0; t < kTokens; ++t)
-        TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) acc[t][i] +=
-            to_f32(sums[t][i]) * (scale[i] * x->scales[at[t]]);
+  Block<kTokens, kRegs> block;
+  begin_block(*x, token, live, &block);
+  for (uint64_t t = 0; panel.begin > 0 && t < kTokens && t < live; ++t)
+    copy_rows(s, y + (token + t) * y_stride, block.acc[t], false);
+  for (uint32_t g = panel.begin; g < panel.end; ++g) {
+    if (token == 0) prefetch_next(s, g);
+    for (uint32_t part = 0; part < s.walk.parts; ++part) {
+      const uint64_t vector = part * panel.vectors + first_vector(s.walk, g) - panel.first;
+      add_group(s, part, g, panel.codes + vector * (kTritsPerByte * kRegs), &block);
     }
-  for (uint32_t t = 0; t < kTokens && t < live; ++t)
-    store_rows(s, acc[t], y + (token + t) * y_stride);
+  }
+  for (uint64_t t = 0; t < kTokens && t < live; ++t)
+    copy_rows(s, y + (token + t) * y_stride, block.acc[t], true);
 }
 
 static void trit_gemm(const TritView* w, const QuantizedActivations* x, uint32_t n_tokens,
                       uint32_t tile_begin, uint32_t tile_end, float* y, size_t y_stride,
                       void* scratch) {
-  constexpr uint32_t kFew = kTokensAtOnce / 2;
-  u8v* codes = static_cast<u8v*>(scratch);
-  for (Strip s = first_strip(w, tile_begin, tile_end); s.row < s.row_end; s.row += kStripRows) {
-    unpack_strip(s, codes);
-    uint64_t t = 0;
-    for (; t + kFew < n_tokens; t += kTokensAtOnce) {
-      const uint64_t live = n_tokens - t < kTokensAtOnce ? n_tokens - t : kTokensAtOnce;
-      multiply_strip<kTokensAtOnce>(s, codes, x, t, live, y, y_stride);
-    }
-    if (t < n_tokens) multiply_strip<kFew>(s, codes, x, t, n_tokens - t, y, y_stride);
+  if (n_tokens <= 2 || (w->planes == 1 && n_tokens <= kFewTokens)) {
+    constexpr uint32_t kCount = kRegRows == kTileRows ? 2 : 1;  // two tokens' sums fill as many
+    for (uint32_t t = 0; t < n_tokens; t += 2)
+      multiply_planes<2, kCount>(w, x, t, n_tokens - t, tile_begin, tile_end, y, y_stride);
+    return;
   }
+  constexpr uint32_t kHalf = kTokensAtOnce / 2;
+  for (Strip s = first_strip(w, tile_begin, tile_end, kRegs); s.row < s.row_end; s.row += s.rows)
+    for (uint32_t begin = 0; begin < s.walk.groups;) {
+      const Panel panel = panel_at(s.walk, begin, scratch);
+      unpack_panel(s, panel);
+      uint64_t t = 0;
+      for (; t + kHalf < n_tokens; t += kTokensAtOnce)
+        multiply_panel<kTokensAtOnce>(s, panel, x, t, n_tokens - t, y, y_stride);
+      if (t < n_tokens) multiply_panel<kHalf>(s, panel, x, t, n_tokens - t, y, y_stride);
+      begin = panel.end;
+    }
 }
 
 static void install_products(KernelTable* table) {

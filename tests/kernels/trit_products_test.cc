@@ -206,6 +206,15 @@ TEST_CASE("twelve and thirteen tokens take every block size of a gemm") {
       check_case({Encoding::kTied, 48, 320, 160, planes, tokens}, Fill::kValid, &random);
 }
 
+TEST_CASE("rows longer than what is unpacked at once add up, whole tiles and not") {
+  Random random(12);
+  for (uint32_t tokens : {1u, 2u, 3u, 7u, 9u}) {
+    check_case({Encoding::kTied, 37, 2900, 160, 2, tokens}, Fill::kAnyByte, &random);
+    check_case({Encoding::kTied, 17, 5300, 160, 1, tokens}, Fill::kAnyByte, &random);
+    check_case({Encoding::kFree, 21, 2900, 128, 3, tokens}, Fill::kValid, &random);
+  }
+}
+
 TEST_CASE("the largest digits and inputs overflow no partial sum") {
   Random random(8);
   for (uint32_t planes = 1; planes <= kMaxPlanes; ++planes)
