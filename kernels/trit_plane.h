@@ -24,6 +24,7 @@
 namespace trit {
 
 constexpr uint32_t kTileRows = 16;
+constexpr uint32_t kStripTiles = 2;  // tiles that a kernel takes at once: odd ranges waste work
 constexpr uint32_t kVectorBytes = 64;
 constexpr uint32_t kVectorCols = 20;
 constexpr uint32_t kTritsPerByte = 5;

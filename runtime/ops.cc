@@ -38,7 +38,8 @@ uint64_t tile_bytes(const Matrix& m) {
 }
 
 uint32_t block_tiles(const Matrix& m, uint32_t tokens) {
-  return static_cast<uint32_t>(std::max<uint64_t>(kBlockWork / (tile_bytes(m) * tokens), 1));
+  const uint64_t strips = kBlockWork / (tile_bytes(m) * tokens * kStripTiles);
+  return static_cast<uint32_t>(std::max<uint64_t>(strips, 1) * kStripTiles);
 }
 
 uint32_t block_count(const Matrix& m, uint32_t tokens) {
