@@ -59,7 +59,11 @@ struct ChatCommand {
 class Chat {
  public:
   Chat(const ChatFlags& flags, Conversation* conversation, bool terminal)
-      : flags_(flags), conversation_(conversation), terminal_(terminal) {
+      : flags_(flags),
+        conversation_(conversation),
+        terminal_(terminal),
+        edits_lines_(terminal && has_cursor(STDERR_FILENO)),
+        reader_(terminal ? "> " : "") {
     if (flags.system) conversation_->set_system(without_nul(*flags.system));
   }
 
@@ -69,7 +73,7 @@ class Chat {
  private:
   static const ChatCommand kCommands[];
 
-  LineEnd read(std::string* line) { return terminal_ ? editor_.read(line) : reader_.read(line); }
+  LineEnd read(std::string* line) { return edits_lines_ ? editor_.read(line) : reader_.read(line); }
   bool take_command(const std::string& line);
   void answer();
   void after_answer(const Answer& answer);
@@ -88,7 +92,7 @@ class Chat {
 
   const ChatFlags& flags_;
   Conversation* conversation_;
-  const bool terminal_;
+  const bool terminal_, edits_lines_;
   LineEditor editor_;
   LineReader reader_;
   int code_ = TRIT_OK;
@@ -123,7 +127,7 @@ int Chat::run() {
 // Whether the line was a command. Off a terminal a line that only looks like one is a turn.
 bool Chat::take_command(const std::string& line) {
   if (line[0] != '/') return false;
-  const size_t space = std::min(line.find(' '), line.size());
+  const size_t space = std::min(line.find_first_of(" \n"), line.size());
   const std::string name = line.substr(0, space);
   std::vector<std::string_view> names;
   for (const ChatCommand& command : kCommands) {
@@ -141,6 +145,7 @@ bool Chat::take_command(const std::string& line) {
 void Chat::help(const std::string&) {
   for (const ChatCommand& command : kCommands)
     note(format("%-14s %s", command.usage, command.help));
+  note(format("%-14s %s", "Ctrl-C", "stop an answer; clear a typed line; leave when it is empty"));
 }
 
 void Chat::regenerate(const std::string&) {

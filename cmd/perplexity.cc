@@ -168,8 +168,7 @@ int score_all(const std::vector<Window>& windows, size_t vocab, std::vector<Scor
                                        figures->perplexity.perplexity());
     // Elsewhere than on a terminal about ten lines are enough.
     const size_t stride = (windows.size() + 9) / 10;
-    if (is_terminal(2) || (i + 1) % stride == 0)
-      progress.update(running, "", i + 1, windows.size());
+    if (has_cursor(2) || (i + 1) % stride == 0) progress.update(running, "", i + 1, windows.size());
   }
   return TRIT_OK;
 }

@@ -1,6 +1,7 @@
 // See line_editor.h.
 #include "cmd/common/line_editor.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -24,19 +25,17 @@ bool is_continuation(char c) {
   return (static_cast<unsigned char>(c) & 0xc0) == 0x80;
 }
 
-// One byte of standard input; -1 at its end, on an error and after a signal that interrupts us.
-int read_byte() {
-  unsigned char byte = 0;
-  for (;;) {
-    const ssize_t n = ::read(STDIN_FILENO, &byte, 1);
-    if (n == 1) return byte;
-    if (n == 0 || errno != EINTR || interrupted()) return -1;
+// Text as one row: newlines and tabs of a paste get a column each.
+std::string as_row(std::string_view text) {
+  std::string row;
+  for (const char c : text) {
+    if (c == '\n') {
+      row += "\xe2\x86\xb5";  // U+21B5
+    } else {
+      row += c == '\t' ? ' ' : c;
+    }
   }
-}
-
-void show_bytes(std::string_view bytes) {
-  // The terminal is gone when this fails; the next read says so.
-  if (::write(STDERR_FILENO, bytes.data(), bytes.size()) < 0) return;
+  return safe_for_terminal(row);
 }
 
 }  // namespace
@@ -98,6 +97,26 @@ void LineBuffer::press(Key key) {
   }
 }
 
+int TypedBytes::next() {
+  if (taken_ == bytes_.size()) {
+    if (interrupted()) return -1;
+    taken_ = 0;
+    bytes_.resize(4096);
+    ssize_t n = 0;
+    do {
+      n = ::read(STDIN_FILENO, bytes_.data(), bytes_.size());
+    } while (n < 0 && errno == EINTR && !interrupted());
+    bytes_.resize(n > 0 ? static_cast<size_t>(n) : 0);
+    if (bytes_.empty()) return -1;
+  }
+  return static_cast<unsigned char>(bytes_[taken_++]);
+}
+
+bool TypedBytes::ready() {
+  pollfd input = {STDIN_FILENO, POLLIN, 0};
+  return taken_ < bytes_.size() || poll(&input, 1, 0) > 0;
+}
+
 LineEnd LineEditor::read(std::string* line) {
   if (!enter_raw_mode()) return LineEnd::kEnd;
   buffer_.set("");
@@ -105,17 +124,19 @@ LineEnd LineEditor::read(std::string* line) {
   recalled_ = history_.size();
   Step step = Step::kMore;
   while (step == Step::kMore) {
-    show();
-    const int byte = read_byte();
+    if (!typed_.ready()) show();  // a paste is shown once, not at every byte
+    const int byte = typed_.next();
     step = byte >= 0       ? take(static_cast<unsigned char>(byte))
            : interrupted() ? Step::kInterrupt
                            : Step::kEnd;
   }
+  show();
   restore_terminal();
   show_bytes("\n");
   if (step == Step::kInterrupt) return LineEnd::kInterrupt;
   if (step == Step::kEnd) return LineEnd::kEnd;
   *line = buffer_.text();
+  line->resize(line->find_last_not_of('\n') + 1);  // a paste often ends with a newline
   if (!line->empty() && (history_.empty() || history_.back() != *line)) history_.push_back(*line);
   return LineEnd::kLine;
 }
@@ -133,7 +154,11 @@ LineEditor::Step LineEditor::take(unsigned char byte) {
       {0x7f, Key::kBackspace},          {control('K'), Key::kKillAfter},
       {control('U'), Key::kKillBefore}, {control('W'), Key::kWordBack}};
   if (byte == '\r' || byte == '\n') return Step::kLine;
-  if (byte == control('C')) return Step::kInterrupt;
+  if (byte == control('C')) {
+    if (buffer_.text().empty()) return Step::kInterrupt;
+    buffer_.set("");
+    recalled_ = history_.size();
+  }
   if (byte == control('D') && buffer_.text().empty()) return Step::kEnd;
   for (const Binding& binding : kBindings) {
     if (binding.byte == byte) buffer_.press(binding.key);
@@ -152,7 +177,7 @@ void LineEditor::insert_character(unsigned char lead) {
   std::string character(1, static_cast<char>(lead));
   int left = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc0 ? 1 : 0;
   for (; left > 0; --left) {
-    const int next = read_byte();
+    const int next = typed_.next();
     if (next < 0) break;
     character += static_cast<char>(next);
   }
@@ -162,13 +187,13 @@ void LineEditor::insert_character(unsigned char lead) {
 // ESC [ A and its like (ESC O A on some terminals); what is not known is read and ignored.
 void LineEditor::escape_sequence() {
   using Key = LineBuffer::Key;
-  const int kind = read_byte();
+  const int kind = typed_.next();
   if (kind != '[' && kind != 'O') return;
   std::string parameters;
-  int last = read_byte();
+  int last = typed_.next();
   while (last >= '0' && last < '@') {
     parameters += static_cast<char>(last);
-    last = read_byte();
+    last = typed_.next();
   }
   switch (last) {
     case 'A':
@@ -193,10 +218,27 @@ void LineEditor::escape_sequence() {
       if (parameters == "1" || parameters == "7") buffer_.press(Key::kHome);
       if (parameters == "4" || parameters == "8") buffer_.press(Key::kEnd);
       if (parameters == "3") buffer_.press(Key::kDelete);
+      if (parameters == "200") paste();
       break;
     default:
       break;
   }
+}
+
+// The text up to ESC [ 201 ~; terminals send its newlines as Enter, a carriage return.
+void LineEditor::paste() {
+  constexpr std::string_view kEnd = "\x1b[201~";
+  std::string text;
+  while (text.size() < kEnd.size() ||
+         text.compare(text.size() - kEnd.size(), kEnd.size(), kEnd) != 0) {
+    const int byte = typed_.next();
+    if (byte < 0) return;
+    if (byte == '\n' && !text.empty() && text.back() == '\r') continue;
+    text += static_cast<char>(byte);
+  }
+  text.resize(text.size() - kEnd.size());
+  std::replace(text.begin(), text.end(), '\r', '\n');
+  buffer_.insert(text);
 }
 
 void LineEditor::recall(int direction) {
@@ -218,29 +260,37 @@ void LineEditor::show() const {
   const uint32_t columns = terminal_columns(STDERR_FILENO);
   const uint32_t room = columns > kPromptColumns + 1 ? columns - kPromptColumns - 1 : 1;
   // Show from the first character that leaves the cursor on the row.
-  size_t first = 0;
+  const auto width = [&](size_t i) {
+    return character_columns(std::string_view(text).substr(i, character_bytes(text, i)));
+  };
+  size_t first = buffer_.cursor();
   uint32_t cursor_column = 0;
-  for (size_t i = 0; i < buffer_.cursor(); i += character_bytes(text, i))
-    cursor_column += character_columns(std::string_view(text).substr(i, character_bytes(text, i)));
-  while (cursor_column > room) {
-    const size_t bytes = character_bytes(text, first);
-    cursor_column -= character_columns(std::string_view(text).substr(first, bytes));
-    first += bytes;
+  while (first > 0) {
+    const size_t before = buffer_.before(first);
+    if (cursor_column + width(before) > room) break;
+    cursor_column += width(before);
+    first = before;
   }
   size_t last = first;
   for (uint32_t shown = 0; last < text.size();) {
-    const size_t bytes = character_bytes(text, last);
-    shown += character_columns(std::string_view(text).substr(last, bytes));
+    shown += width(last);
     if (shown > room) break;
-    last += bytes;
+    last += character_bytes(text, last);
   }
   std::string row = use_color(STDERR_FILENO) ? "\r\x1b[32m> \x1b[0m" : "\r> ";
-  row += safe_for_terminal(std::string_view(text).substr(first, last - first));
+  row += as_row(std::string_view(text).substr(first, last - first));
   row += "\x1b[K\r\x1b[" + std::to_string(kPromptColumns + cursor_column) + "C";
   show_bytes(row);
 }
 
 LineEnd LineReader::read(std::string* line) {
+  show_bytes(prompt_);
+  const LineEnd end = read_line(line);
+  if (end != LineEnd::kLine && *prompt_) show_bytes("\n");
+  return end;
+}
+
+LineEnd LineReader::read_line(std::string* line) {
   char block[4096];
   size_t searched = 0;
   for (;;) {

@@ -1,5 +1,6 @@
 // Lines typed by a person: a small editor on a terminal (cursor keys, home/end, history, Ctrl-A
-// E K U W), UTF-8 aware, one screen row that scrolls sideways. History stays in memory only.
+// E K U W), UTF-8 aware, one screen row that scrolls sideways. A paste of several lines is part of
+// one line, newlines kept. History stays in memory only.
 #ifndef TRITSTACK_CMD_COMMON_LINE_EDITOR_H_
 #define TRITSTACK_CMD_COMMON_LINE_EDITOR_H_
 
@@ -29,9 +30,9 @@ class LineBuffer {
   void set(std::string text);
   void insert(std::string_view bytes);
   void press(Key key);
+  size_t before(size_t i) const;  // start of the character that ends at i
 
  private:
-  size_t before(size_t i) const;  // start of the character that ends at i
   void erase(size_t begin, size_t end);
 
   std::string text_;
@@ -40,9 +41,21 @@ class LineBuffer {
 
 enum class LineEnd { kLine, kEnd, kInterrupt };
 
+// Bytes of standard input, taken from the system as many as there are.
+class TypedBytes {
+ public:
+  int next();    // waits for one; -1 at the end, on an error and after a signal that interrupts us
+  bool ready();  // whether next() would not wait
+
+ private:
+  std::string bytes_;
+  size_t taken_ = 0;
+};
+
 class LineEditor {
  public:
-  // Shows "> " on stderr and reads a line from the terminal.
+  // Shows "> " on stderr and reads a line from the terminal. Ctrl-C clears what is typed;
+  // kInterrupt when nothing is.
   LineEnd read(std::string* line);
 
  private:
@@ -50,22 +63,29 @@ class LineEditor {
   Step take(unsigned char byte);
   void insert_character(unsigned char lead);
   void escape_sequence();
+  void paste();
   void recall(int direction);
   void suspend();
   void show() const;
 
+  TypedBytes typed_;
   LineBuffer buffer_;
   std::string draft_;  // the new line while history is shown
   std::vector<std::string> history_;
   size_t recalled_ = 0;  // index in history_; history_.size(): the draft
 };
 
-// Lines of a pipe or file: without the newline (or CR LF). kEnd after the last.
+// Lines of a pipe, a file or a terminal without a cursor, which shows `prompt`: without the newline
+// (or CR LF). kEnd after the last.
 class LineReader {
  public:
+  explicit LineReader(const char* prompt) : prompt_(prompt) {}
   LineEnd read(std::string* line);
 
  private:
+  LineEnd read_line(std::string* line);
+
+  const char* prompt_;
   std::string pending_;
 };
 

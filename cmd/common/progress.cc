@@ -23,7 +23,7 @@ std::string duration_text(double seconds) {
 
 }  // namespace
 
-Progress::Progress() : terminal_(is_terminal(STDERR_FILENO)) {}
+Progress::Progress() : terminal_(has_cursor(STDERR_FILENO)) {}
 
 Progress::~Progress() {
   if (bar_shown_) std::fputs("\r\x1b[K", stderr);

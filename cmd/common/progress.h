@@ -1,5 +1,5 @@
 // Progress of something that has taken a second already, on stderr: a bar with the time left on a
-// terminal, one plain line per stage elsewhere.
+// terminal that can redraw one, one plain line per stage elsewhere.
 #ifndef TRITSTACK_CMD_COMMON_PROGRESS_H_
 #define TRITSTACK_CMD_COMMON_PROGRESS_H_
 

@@ -48,10 +48,14 @@ bool is_terminal(int fd) {
   return isatty(fd) == 1;
 }
 
+bool has_cursor(int fd) {
+  const char* term = std::getenv("TERM");
+  return is_terminal(fd) && term && *term && std::string_view(term) != "dumb";
+}
+
 bool use_color(int fd) {
   const char* no_color = std::getenv("NO_COLOR");
-  const char* term = std::getenv("TERM");
-  return is_terminal(fd) && !(no_color && *no_color) && term && std::string_view(term) != "dumb";
+  return has_cursor(fd) && !(no_color && *no_color);
 }
 
 uint32_t terminal_columns(int fd) {
@@ -67,11 +71,19 @@ bool enter_raw_mode() {
   mode.c_cc[VMIN] = 1;
   mode.c_cc[VTIME] = 0;
   raw = tcsetattr(STDIN_FILENO, TCSADRAIN, &mode) == 0;
+  if (raw) show_bytes("\x1b[?2004h");
   return raw;
 }
 
 void restore_terminal() {
-  if (raw.exchange(false)) tcsetattr(STDIN_FILENO, TCSADRAIN, &saved_mode);
+  if (!raw.exchange(false)) return;
+  show_bytes("\x1b[?2004l");
+  tcsetattr(STDIN_FILENO, TCSADRAIN, &saved_mode);
+}
+
+void show_bytes(std::string_view bytes) {
+  // The terminal is gone when this fails; the next read says so.
+  if (write(STDERR_FILENO, bytes.data(), bytes.size()) < 0) return;
 }
 
 std::string safe_for_terminal(std::string_view text) {

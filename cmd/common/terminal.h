@@ -10,14 +10,20 @@
 namespace trit {
 
 bool is_terminal(int fd);
-// A terminal that wants colour: NO_COLOR unset or empty, TERM not dumb.
+// A terminal that knows escape sequences: TERM is set and not dumb.
+bool has_cursor(int fd);
+// One that wants colour too: NO_COLOR unset or empty.
 bool use_color(int fd);
 uint32_t terminal_columns(int fd);  // 80 when unknown
 
-// Raw mode of standard input; false when it is not a terminal. restore_terminal() undoes it from
-// anywhere, signal handlers included, and does nothing when there is nothing to undo.
+// Raw mode of standard input, pastes bracketed (ESC [ 200 ~ text ESC [ 201 ~); false when it is not
+// a terminal. restore_terminal() undoes both from anywhere, signal handlers included, and does
+// nothing when there is nothing to undo.
 bool enter_raw_mode();
 void restore_terminal();
+
+// Writes to standard error at once; nothing but write(2), so signal handlers may.
+void show_bytes(std::string_view bytes);
 
 // Control characters (escape sequences of a model's text: C0 but \n and \t, DEL, C1) become U+FFFD.
 // `text` holds whole UTF-8 characters.

@@ -8,6 +8,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "cmd/common/line_editor.h"
 #include "tests/cmd/models.h"
 #include "tests/support/process.h"
@@ -85,13 +87,36 @@ struct Terminal {
     close(slave);
     close(master);
   }
-  void type(std::string_view keys) { CHECK(write(master, keys.data(), keys.size()) > 0); }
+  // Chat with the demo, on this terminal but for its answers.
+  ProcessOptions options(const std::string& kind = "xterm") const {
+    ProcessOptions options;
+    options.input_path = options.error_path = path;
+    options.environment = {"TERM=" + kind};
+    return options;
+  }
+  // As fast as the program takes them.
+  void type(std::string_view keys) {
+    for (int waits = 0; !keys.empty() && waits < 2000;) {
+      const ssize_t n = write(master, keys.data(), std::min<size_t>(keys.size(), 1024));
+      if (n > 0) keys.remove_prefix(static_cast<size_t>(n));
+      if (n > 0) continue;
+      ++waits;
+      look();
+      usleep(5000);
+    }
+    CHECK(keys.empty());
+  }
+  ssize_t look() {
+    char block[4096];
+    const ssize_t n = read(master, block, sizeof block);
+    if (n > 0) seen.append(block, static_cast<size_t>(n));
+    if (n > 0) all.append(block, static_cast<size_t>(n));
+    return n;
+  }
   // Reads what the program shows until it holds `text`; at most ten seconds.
-  bool shows(const std::string& text) {
-    for (int i = 0; i < 2000; ++i) {
-      char block[4096];
-      const ssize_t n = read(master, block, sizeof block);
-      if (n > 0) seen.append(block, static_cast<size_t>(n));
+  bool shows(const std::string& text, int looks = 2000) {
+    for (int i = 0; i < looks; ++i) {
+      const ssize_t n = look();
       const size_t at = seen.find(text);
       if (at != std::string::npos) {
         seen.erase(0, at + text.size());
@@ -106,14 +131,14 @@ struct Terminal {
     return tcgetattr(slave, &mode) == 0 && (mode.c_lflag & ICANON) && (mode.c_lflag & ECHO);
   }
   int master, slave = -1;
-  std::string path, seen;
+  std::string path;
+  std::string seen, all;  // what was not looked for yet, and everything
 };
 
 TEST_CASE("chat on a terminal edits lines, keeps a history and leaves with Ctrl-D") {
   Terminal terminal;
-  ProcessOptions options;
-  options.input_path = options.error_path = terminal.path;
-  Process chat({tritstack_path(), "chat", "-m", kDemo, "--temp", "0", "-n", "8"}, options);
+  Process chat({tritstack_path(), "chat", "-m", kDemo, "--temp", "0", "-n", "8"},
+               terminal.options());
   REQUIRE(terminal.shows("Ctrl-D leaves"));
   REQUIRE(terminal.shows("> "));
   CHECK(!terminal.is_cooked());
@@ -133,24 +158,96 @@ TEST_CASE("chat on a terminal edits lines, keeps a history and leaves with Ctrl-
   CHECK(result.out.find('\n') == result.out.size() - 1);
 }
 
-TEST_CASE("Ctrl-C at the prompt leaves chat with 130 and the terminal as it was") {
+TEST_CASE("Ctrl-C clears a typed line; on an empty one, as a signal, it leaves with 130") {
   for (const bool by_key : {true, false}) {
     Terminal terminal;
-    ProcessOptions options;
-    options.input_path = options.error_path = terminal.path;
-    Process chat({tritstack_path(), "chat", "-m", kDemo}, options);
+    Process chat({tritstack_path(), "chat", "-m", kDemo}, terminal.options());
     REQUIRE(terminal.shows("> "));
-    by_key ? terminal.type("half a line\x03") : chat.send(SIGTERM);
+    if (by_key) {
+      terminal.type("half a line\x03/help\r");
+      CHECK(terminal.shows("clear a typed line"));
+      REQUIRE(terminal.shows("> "));
+    }
+    by_key ? terminal.type("\x03") : chat.send(SIGTERM);
     CHECK(chat.wait().exit_code == 130);
+    CHECK(terminal.shows("\x1b[?2004l"));
     CHECK(terminal.is_cooked());
+  }
+}
+
+TEST_CASE("a paste of several lines is one message, newlines kept") {
+  Terminal terminal;
+  Process chat({tritstack_path(), "chat", "-m", kDemo, "--temp", "0", "-n", "8"},
+               terminal.options());
+  REQUIRE(terminal.shows("\x1b[?2004h"));
+  terminal.type("\x1b[200~Tell me a story.\r\nAbout\ta\rdog.\r\x1b[201~");
+  CHECK(
+      terminal.shows("Tell me a story.\xe2\x86\xb5"
+                     "About a\xe2\x86\xb5"
+                     "dog.\xe2\x86\xb5\x1b[K"));
+  terminal.type("\r");
+  CHECK(chat.wait_for_output("\n"));
+  REQUIRE(terminal.shows("\x1b[?2004h"));
+  terminal.type("/exit\r");
+  const std::string answer = tritstack({"run", "-m", kDemo, "--chat", "--temp", "0", "-n", "8",
+                                        "-p", "Tell me a story.\nAbout\ta\ndog."})
+                                 .out;
+  CHECK(chat.wait().out == answer + "\n");
+}
+
+TEST_CASE("a long paste is drawn a few times, not once for each byte") {
+  Terminal terminal;
+  Process chat({tritstack_path(), "chat", "-m", kDemo}, terminal.options());
+  REQUIRE(terminal.shows("> "));
+  const std::string text(100000, 'x');
+  terminal.type(text + "y");
+  CHECK(terminal.shows("y\x1b[K"));
+  terminal.type("\x1b[200~" + text + "z\x1b[201~");
+  CHECK(terminal.shows("z\x1b[K"));
+  // A row is about 100 bytes.
+  CHECK(terminal.all.size() < text.size());
+  terminal.type("\x03/exit\r");
+  CHECK(chat.wait().exit_code == 0);
+}
+
+TEST_CASE("while chat is suspended the terminal is as it was") {
+  Terminal terminal;
+  Process chat({tritstack_path(), "chat", "-m", kDemo}, terminal.options());
+  REQUIRE(terminal.shows("\x1b[?2004h"));
+  terminal.type("\x1a");
+  CHECK(terminal.shows("\x1b[?2004l"));
+  bool resumed = false;  // a signal that comes before it stops is lost
+  for (int i = 0; i < 200 && !resumed; ++i) {
+    chat.send(SIGCONT);
+    resumed = terminal.shows("\x1b[?2004h", 10);
+  }
+  CHECK(resumed);
+  terminal.type("/exit\r");
+  CHECK(chat.wait().exit_code == 0);
+}
+
+TEST_CASE("a terminal without a cursor is sent no escape sequence") {
+  for (const char* kind : {"dumb", ""}) {
+    Terminal terminal;
+    Process chat({tritstack_path(), "chat", "-m", kDemo, "--temp", "0", "-n", "8"},
+                 terminal.options(kind));
+    REQUIRE(terminal.shows("> "));
+    CHECK(terminal.is_cooked());
+    terminal.type("/hepl\n");
+    CHECK(terminal.shows("the nearest is /help"));
+    terminal.type("Who are you?\n");
+    CHECK(chat.wait_for_output("\n"));
+    REQUIRE(terminal.shows("> "));
+    terminal.type("\x04");
+    CHECK(chat.wait().exit_code == 0);
+    while (terminal.look() > 0) continue;
+    CHECK(terminal.all.find('\x1b') == std::string::npos);
   }
 }
 
 TEST_CASE("a signal during an answer on a terminal stops the answer only") {
   Terminal terminal;
-  ProcessOptions options;
-  options.input_path = options.error_path = terminal.path;
-  Process chat({tritstack_path(), "chat", "-m", kDemo, "-c", "200000"}, options);
+  Process chat({tritstack_path(), "chat", "-m", kDemo, "-c", "200000"}, terminal.options());
   REQUIRE(terminal.shows("> "));
   terminal.type("Tell me a story.\r");
   CHECK(chat.wait_for_output(" "));
