@@ -39,15 +39,17 @@ Status read_cache_type(const trit_cache_type& from, std::optional<CacheType>* to
   return usage("cache type: expected a trit_cache_type, found " + std::to_string(number_of(from)));
 }
 
-// Stop texts as views; a stop that begins inside a character could never come.
+// Stop texts as views, counted from 1 in errors; a stop that begins inside a character could never
+// come.
 Status read_stops(const trit_generate_options& o, std::vector<std::string_view>* stops) {
   if (!o.stops && o.stop_count) return null_argument("stops");
   for (size_t i = 0; i < o.stop_count; ++i) {
-    TRIT_REQUIRE(o.stops[i]);
+    const std::string name = "stop " + std::to_string(i + 1);
+    if (!o.stops[i]) return null_argument(name);
     stops->push_back(o.stops[i]);
-    if (stops->back().empty()) return usage("stops: expected a text, found an empty one");
+    if (stops->back().empty()) return usage(name + ": expected a text, found an empty one");
     if ((static_cast<unsigned char>(o.stops[i][0]) & 0xc0) == 0x80)
-      return usage("stops: expected UTF-8, found " + quoted(o.stops[i]));
+      return usage(name + ": expected UTF-8, found " + quoted(o.stops[i]));
   }
   return Status();
 }

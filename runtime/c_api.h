@@ -47,8 +47,8 @@ inline Status usage(std::string message) {
   return Status(Code::kUsage, std::move(message));
 }
 
-inline Status null_argument(const char* name) {
-  return usage(std::string(name) + ": expected a pointer, found NULL");
+inline Status null_argument(const std::string& name) {
+  return usage(name + ": expected a pointer, found NULL");
 }
 
 #define TRIT_REQUIRE(pointer) \

@@ -51,8 +51,9 @@ Result<std::vector<ChatPart>> chat_parts(const trit_model* model, const trit_mes
     return usage("reasoning: expected a trit_reasoning, found " + std::to_string(reasoning));
   std::vector<ChatMessage> chat;
   for (size_t i = 0; i < count; ++i) {
-    TRIT_REQUIRE(messages[i].role);
-    TRIT_REQUIRE(messages[i].content);
+    const std::string name = "message " + std::to_string(i + 1);
+    if (!messages[i].role) return null_argument(name + ": role");
+    if (!messages[i].content) return null_argument(name + ": content");
     chat.push_back({messages[i].role, messages[i].content});
   }
   const ModelConfig& config = model->model->config();

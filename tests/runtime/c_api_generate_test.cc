@@ -159,6 +159,11 @@ TEST_CASE("stop texts end an answer wherever tokens cut them, and never show") {
   const char* half[] = {"\x80zz"};
   options.stops = half;
   CHECK(trit_session_generate(s, &options, nullptr, nullptr, nullptr) == TRIT_USAGE);
+  const char* none[] = {"a", nullptr};
+  options.stops = none;
+  options.stop_count = 2;
+  CHECK(trit_session_generate(s, &options, nullptr, nullptr, nullptr) == TRIT_USAGE);
+  CHECK(std::string(trit_last_error()) == "stop 2: expected a pointer, found NULL");
   options.stops = nullptr;
   CHECK(trit_session_generate(s, &options, nullptr, nullptr, nullptr) == TRIT_USAGE);
 }

@@ -85,6 +85,7 @@ TEST_CASE("NULL where something is needed is a usage error of every function") {
   CHECK(trit_format_chat(o.model, nullptr, 1, nullptr, text, 4, &needed) == TRIT_USAGE);
   CHECK(trit_format_chat(o.model, &no_role, 1, nullptr, text, 4, &needed) == TRIT_USAGE);
   CHECK(trit_tokenize_chat(o.model, &no_content, 1, nullptr, &id, 1, &needed) == TRIT_USAGE);
+  CHECK(std::string(trit_last_error()) == "message 1: content: expected a pointer, found NULL");
   CHECK(trit_tokenize_chat(nullptr, nullptr, 0, nullptr, &id, 1, &needed) == TRIT_USAGE);
   CHECK(trit_session_open(nullptr, nullptr, &session) == TRIT_USAGE);
   CHECK(trit_session_open(o.model, nullptr, nullptr) == TRIT_USAGE);
