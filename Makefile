@@ -36,7 +36,9 @@ FLAGS := -std=c++17 -I. -Wall -Wextra -Wshadow -fvisibility=hidden -fPIC -ffp-co
          $(CXXFLAGS_$(config)) $(CXXFLAGS)
 ifeq ($(shell uname),Darwin)
 DROP_UNUSED := -Wl,-dead_strip
+CXX_LIBRARY := -lc++
 else
+CXX_LIBRARY := -lstdc++
 DROP_UNUSED := -Wl,--gc-sections
 EXPORTS := -Wl,--version-script=runtime/exports.map
 endif
@@ -134,10 +136,10 @@ bench: $(COMMAND)
 bench-stall: $(COMMAND)
 	@TRITSTACK=$(abspath $(COMMAND)) tests/tools/bench_stall.sh
 
-# The smallest embedding, compiled as C99 against the public header and the library alone.
+# The smallest embedding, compiled as C99 against the public header and linked as README says.
 $(BUILD)/hello: cmd/hello.c $(BUILD)/libtritstack.a
 	$(call step,CC,$<) $(CC) -std=c99 -Wall -Wextra -pedantic -Iruntime/include -c -o $(BUILD)/hello.o $<
-	$(LINK) -o $@ $(BUILD)/hello.o $(BUILD)/libtritstack.a
+	$(call step,LINK,$@) $(CC) $(FLAGS) $(LDFLAGS) -o $@ $(BUILD)/hello.o -L$(BUILD) -ltritstack $(CXX_LIBRARY) -lm -pthread
 # Exports trit_* only (runtime/exports.map); lint checks it.
 $(BUILD)/libtritstack.so: $(call objects,kernels model_format runtime runtime/text) runtime/exports.map
 	$(LINK) -shared $(EXPORTS) -o $@ $(filter %.o,$^)
@@ -152,10 +154,13 @@ deps:
 	@tests/tools/deps.sh $(CXX) $(if $(filter deps test test-all test-emulated,$(MAKECMDGOALS)),test)
 
 install: all lib
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/pkgconfig include)
 	install -m 755 $(COMMAND) $(DESTDIR)$(PREFIX)/bin/tritstack
 	install -m 644 $(BUILD)/libtritstack.a $(DESTDIR)$(PREFIX)/lib
 	install -m 644 runtime/include/tritstack.h $(DESTDIR)$(PREFIX)/include
+	version=$$(awk '/^#define TRIT_VERSION_/ { v = v dot $$3; dot = "." } END { print v }' runtime/include/tritstack.h) && \
+	sed "s|@PROJECT_VERSION@|$$version|; s|@include@|../../include|; s|@cxx_library@|$(CXX_LIBRARY)|" \
+	  runtime/tritstack.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/tritstack.pc
 
 clean:
 	rm -rf build tritstack

@@ -1,5 +1,7 @@
 /* The smallest program around tritstack: opens a model, asks one question in the model's own chat
- * format, prints the answer as it comes. Usage: hello MODEL.trit [QUESTION] */
+ * format, prints the answer as it comes. Usage: hello MODEL.trit [QUESTION]
+ * After `make install`: cc hello.c -ltritstack -lstdc++ -lm -pthread (macOS: -lc++), or
+ * cc hello.c $(pkg-config --cflags --libs tritstack) */
 #include <stdio.h>
 
 #include "tritstack.h"
