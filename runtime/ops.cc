@@ -13,9 +13,11 @@ namespace trit {
 
 namespace {
 
-// Weight bytes times tokens that one item should handle: enough to outweigh handing it out, little
-// enough that a cancelled pass stops within milliseconds.
-constexpr uint64_t kBlockWork = 64 * 1024;
+// Weight bytes times tokens of one item, the least that a thread takes at the end of a loop: a few
+// microseconds. Before that it takes runs of items, as one call of a kernel; but no more than
+// kMostBlocks, so that a cancelled pass stops within milliseconds.
+constexpr uint64_t kBlockWork = 32 * 1024;
+constexpr uint32_t kMostBlocks = 32;
 // BitNet's floor of the largest input, part of how those models were trained.
 constexpr float kNativeMinAmax = 1e-5f;
 
@@ -124,20 +126,25 @@ void Ops::quantize(const float* x, uint32_t tokens, const Matrix& m) {
 void Ops::multiply(const float* x, uint32_t tokens, const Product* begin, const Product* end) {
   uint32_t items = 0;
   for (const Product* p = begin; p != end; ++p) items += block_count(*p->matrix, tokens);
-  parallel(items, [&](uint32_t item, uint32_t thread) {
-    const Product* p = begin;
-    for (uint32_t blocks; item >= (blocks = block_count(*p->matrix, tokens)); ++p) item -= blocks;
-    multiply_block(*p, x, tokens, item, thread);
+  pool_->parallel_runs(items, [&](uint32_t block, uint32_t last, uint32_t thread) {
+    for (const Product* p = begin; block < last; ++p) {  // blocks are numbered through the products
+      const uint32_t blocks = block_count(*p->matrix, tokens), stop = std::min(last, blocks);
+      for (uint32_t count; block < stop && !cancelled(); block += count) {
+        count = std::min(stop - block, kMostBlocks);
+        multiply_blocks(*p, x, tokens, block, block + count, thread);
+      }
+      block -= std::min(block, blocks);
+      last -= stop;
+    }
   });
 }
 
-void Ops::multiply_block(const Product& product, const float* x, uint32_t tokens, uint32_t block,
-                         uint32_t thread) {
+void Ops::multiply_blocks(const Product& product, const float* x, uint32_t tokens, uint32_t begin,
+                          uint32_t end, uint32_t thread) {
   const Matrix& m = *product.matrix;
-  const uint32_t tiles = block_tiles(m, tokens);
-  const uint32_t tile_begin = block * tiles;
-  const uint32_t tile_end =
-      static_cast<uint32_t>(std::min<uint64_t>(tile_begin + tiles, tile_count(m.rows)));
+  const uint64_t tiles = block_tiles(m, tokens);
+  const uint32_t tile_begin = static_cast<uint32_t>(begin * tiles);
+  const uint32_t tile_end = static_cast<uint32_t>(std::min(end * tiles, tile_count(m.rows)));
   const uint32_t row_begin = tile_begin * kTileRows;
   const uint32_t row_end = std::min(tile_end * kTileRows, m.rows);
   if (is_dense(m.encoding)) {

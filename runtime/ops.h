@@ -62,8 +62,8 @@ class Ops {
   void parallel(uint32_t items, const Body& body);
   void quantize(const float* x, uint32_t tokens, const Matrix& matrix);
   void multiply(const float* x, uint32_t tokens, const Product* begin, const Product* end);
-  void multiply_block(const Product& product, const float* x, uint32_t tokens, uint32_t block,
-                      uint32_t thread);
+  void multiply_blocks(const Product& product, const float* x, uint32_t tokens, uint32_t begin,
+                       uint32_t end, uint32_t thread);
 
   const ModelConfig* config_;
   const KernelTable* kernels_;

@@ -25,33 +25,43 @@ class ThreadPool {
 
   uint32_t size() const { return static_cast<uint32_t>(workers_.size()) + 1; }
 
-  // body(item, thread) for every item in [0, count), thread in [0, size()); returns when all are
-  // done. One caller at a time.
+  // body(begin, end, thread) for runs of items that make up [0, count), thread in [0, size());
+  // returns when all are done. One caller at a time.
   template <typename Body>
-  void parallel_for(uint32_t count, const Body& body) {
+  void parallel_runs(uint32_t count, const Body& body) {
     run(
         count,
-        [](const void* b, uint32_t item, uint32_t thread) {
-          (*static_cast<const Body*>(b))(item, thread);
+        [](const void* b, uint32_t begin, uint32_t end, uint32_t thread) {
+          (*static_cast<const Body*>(b))(begin, end, thread);
         },
         &body);
   }
 
- private:
-  using ItemFunction = void (*)(const void* body, uint32_t item, uint32_t thread);
+  // The same by single items: body(item, thread).
+  template <typename Body>
+  void parallel_for(uint32_t count, const Body& body) {
+    parallel_runs(count, [&](uint32_t begin, uint32_t end, uint32_t thread) {
+      for (uint32_t item = begin; item < end; ++item) body(item, thread);
+    });
+  }
 
-  void run(uint32_t count, ItemFunction function, const void* body);
+ private:
+  using RunFunction = void (*)(const void* body, uint32_t begin, uint32_t end, uint32_t thread);
+
+  void run(uint32_t count, RunFunction function, const void* body);
   void take_items(uint32_t thread);
   void finish_items(uint32_t items, uint32_t count);
   void await_items(uint32_t count);
   void work(uint32_t thread);
   bool has_items() const;
 
-  const uint32_t runs_;  // a thread takes so small a part of the items that are left
+  uint32_t run_length(uint32_t first, uint32_t count) const;
+
+  const uint32_t threads_;  // asked for
 
   // What the loop is. A thread reads it before it takes items and may use it only if taking
   // succeeded: a ticket of another job fails (see take_items).
-  alignas(64) std::atomic<ItemFunction> function_{nullptr};
+  alignas(64) std::atomic<RunFunction> function_{nullptr};
   std::atomic<const void*> body_{nullptr};
   std::atomic<uint32_t> count_{0};
   std::atomic<uint64_t> ticket_;  // job number << 32 | next item
