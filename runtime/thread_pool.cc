@@ -1,4 +1,4 @@
-// See thread_pool.h. The one idea: job number and next item share one atomic word. Taking items is
+// See thread_pool.h. The one idea: job number and items left share one atomic word. Taking items is
 // a compare-exchange on that word, so a thread that slept through a whole job can never take an
 // item of the next one with the old job's description, and the caller waits for items, not for
 // threads: one that is not scheduled delays nobody unless it holds items, and those are few.
@@ -16,13 +16,12 @@ namespace trit {
 
 namespace {
 
-constexpr uint32_t kClosed = UINT32_MAX;  // as next item: the description is being written
 // Longer than what a decode step does on one thread; waking a thread costs about as much.
 constexpr std::chrono::microseconds kSpin{100};
 constexpr int kLooksPerClock = 16;
 
-uint64_t make_ticket(uint64_t job, uint32_t item) {
-  return job << 32 | item;
+uint32_t items_left(uint64_t ticket) {
+  return static_cast<uint32_t>(ticket);
 }
 
 // False: not within kSpin.
@@ -40,7 +39,7 @@ bool spin_until(const Ready& ready) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(uint32_t threads) : threads_(threads), ticket_(make_ticket(0, kClosed)) {
+ThreadPool::ThreadPool(uint32_t threads) : threads_(threads) {
   workers_.reserve(threads - 1);
   for (uint32_t thread = 1; thread < threads; ++thread) {
     try {
@@ -65,14 +64,14 @@ void ThreadPool::run(uint32_t count, RunFunction function, const void* body) {
     if (count > 0) function(body, 0, count, 0);
     return;
   }
+  // Nothing is left of the last job: every ticket that says otherwise is stale, so the description
+  // may change.
   const uint64_t job = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
-  // Closing first makes every ticket of the old job stale before its description changes.
-  ticket_.store(make_ticket(job, kClosed));
   function_.store(function, std::memory_order_release);
   body_.store(body, std::memory_order_release);
   count_.store(count, std::memory_order_release);
   done_.store(0, std::memory_order_relaxed);
-  ticket_.store(make_ticket(job, 0));
+  ticket_.store(job << 32 | count);
   if (parked_.load() != 0) {
     // Empty on purpose: a thread between its last look and its sleep holds the mutex.
     { std::lock_guard<std::mutex> lock(mutex_); }
@@ -85,28 +84,26 @@ void ThreadPool::run(uint32_t count, RunFunction function, const void* body) {
 // How many items to take at once. Memory is read fastest in long stretches, so half of all items go
 // out in one run per thread: a core half as fast as the others does not fall behind by that. The
 // rest goes out in runs of half a thread's share of what is left, so that all end together.
-uint32_t ThreadPool::run_length(uint32_t first, uint32_t count) const {
+uint32_t ThreadPool::run_length(uint32_t left, uint32_t count) const {
   const uint32_t opening = count / 2 / threads_;
-  return first < opening * threads_ ? opening : std::max((count - first) / (2 * threads_), 1u);
+  return count - left < opening * threads_ ? opening : std::max(left / (2 * threads_), 1u);
 }
 
 // Runs items until none is left.
 void ThreadPool::take_items(uint32_t thread) {
   uint64_t ticket = ticket_.load(std::memory_order_acquire);
-  for (;;) {
+  while (const uint32_t left = items_left(ticket)) {
     const RunFunction function = function_.load(std::memory_order_acquire);
     const void* body = body_.load(std::memory_order_acquire);
     const uint32_t count = count_.load(std::memory_order_acquire);
-    const uint32_t first = static_cast<uint32_t>(ticket);
-    // A newer description than the ticket's was written after the ticket was closed, and whoever
-    // read it then fails here.
-    if (first >= count) return;
-    const uint32_t items = run_length(first, count);
-    if (!ticket_.compare_exchange_weak(ticket, ticket + items, std::memory_order_acq_rel,
+    const uint32_t items = std::min(run_length(left, count), left);
+    // Fails where that was the description of a newer job than the ticket's.
+    if (!ticket_.compare_exchange_weak(ticket, ticket - items, std::memory_order_acq_rel,
                                        std::memory_order_acquire)) {
       continue;
     }
-    function(body, first, first + items, thread);
+    const uint32_t begin = count - left;
+    function(body, begin, begin + items, thread);
     finish_items(items, count);
     ticket = ticket_.load(std::memory_order_acquire);
   }
@@ -129,7 +126,7 @@ void ThreadPool::await_items(uint32_t count) {
 }
 
 bool ThreadPool::has_items() const {
-  return static_cast<uint32_t>(ticket_.load()) < count_.load(std::memory_order_acquire);
+  return items_left(ticket_.load()) != 0;
 }
 
 void ThreadPool::work(uint32_t thread) {

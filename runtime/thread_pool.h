@@ -55,19 +55,18 @@ class ThreadPool {
   void work(uint32_t thread);
   bool has_items() const;
 
-  uint32_t run_length(uint32_t first, uint32_t count) const;
+  uint32_t run_length(uint32_t left, uint32_t count) const;
 
   const uint32_t threads_;  // asked for
 
+  // Three cache lines: what idle threads look at, what they then read, what the caller looks at.
+  alignas(64) std::atomic<uint64_t> ticket_{0};  // job number << 32 | items left to take
   // What the loop is. A thread reads it before it takes items and may use it only if taking
   // succeeded: a ticket of another job fails (see take_items).
   alignas(64) std::atomic<RunFunction> function_{nullptr};
   std::atomic<const void*> body_{nullptr};
   std::atomic<uint32_t> count_{0};
-  std::atomic<uint64_t> ticket_;  // job number << 32 | next item
-
-  // Items finished of this job; apart from what threads read to take the next.
-  alignas(64) std::atomic<uint32_t> done_{0};
+  alignas(64) std::atomic<uint32_t> done_{0};  // items finished of this job
   std::atomic<bool> caller_parked_{false};
   std::atomic<uint32_t> parked_{0};  // workers asleep
   std::atomic<bool> stop_{false};
