@@ -15,7 +15,7 @@ namespace trit {
 namespace {
 
 constexpr uint32_t kDefaultContext = 4096;
-constexpr uint32_t kDefaultChunk = 64;
+constexpr uint32_t kDefaultChunk = 128;
 constexpr uint64_t kHugePage = 2 << 20;
 
 uint32_t chosen_context(const Model& model, const SessionOptions& options) {

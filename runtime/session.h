@@ -23,7 +23,7 @@ namespace trit {
 struct SessionOptions {
   uint32_t context = 0;  // positions of the cache; 0: the model's, at most 4096
   uint32_t threads = 0;  // 0: default_thread_count()
-  uint32_t chunk = 0;    // most tokens per pass of prefill; 0: 64
+  uint32_t chunk = 0;    // most tokens per pass of prefill; 0: 128
   std::optional<CacheType> cache_k, cache_v;  // unset: f16, or f32 for a --dense f32 file
 };
 

@@ -160,7 +160,7 @@ typedef struct trit_session_options {
   uint32_t struct_size;
   uint32_t context; /* positions of the cache; 0: min(model, 4096) */
   uint32_t threads; /* 0: the fast cores this process may use */
-  uint32_t chunk;   /* most tokens per forward pass in prefill; 0: 64. Never changes bits */
+  uint32_t chunk;   /* most tokens per forward pass in prefill; 0: 128. Never changes bits */
   trit_cache_type cache_k, cache_v; /* default f16; f32 for a --dense f32 file */
 } trit_session_options;
 TRIT_API void trit_session_options_init(trit_session_options* options);
