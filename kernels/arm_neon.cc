@@ -18,6 +18,12 @@ TRIT_INLINE f32v load_f16(const uint16_t* p) {
 TRIT_INLINE void store_f16(f32v x, uint16_t* out) {
   vst1_u16(out, vreinterpret_u16_f16(vcvt_f16_f32((float32x4_t)x)));
 }
+TRIT_INLINE f32v load_i8(const int8_t* p) {
+  int32_t bytes;
+  memcpy(&bytes, p, sizeof(bytes));
+  const int16x8_t words = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(bytes)));
+  return (f32v)vcvtq_f32_s32(vmovl_s16(vget_low_s16(words)));
+}
 
 #include "kernels/arm_trits.inl"
 #include "kernels/f32_ops.inl"

@@ -1,8 +1,8 @@
 // Everything of the kernel table that is float arithmetic: one source, included by each instruction
 // set's file inside its target region and namespace. The file says how wide a register is by the
-// type f32v and converts f16 with load_f16, store_f16; the arithmetic here then has the same bits
-// for every width, because sums run over 16 fixed lanes (`Lanes`: one or more registers) and all
-// else is element by element. No libm: exp is our own.
+// type f32v and converts with load_f16, store_f16, load_i8; the arithmetic here then has the same
+// bits for every width, because sums run over 16 fixed lanes (`Lanes`: one or more registers) and
+// all else is element by element. No libm: exp is our own.
 
 namespace {
 

@@ -14,21 +14,18 @@ void convert_to_q8(const float* x, uint32_t n, uint8_t* out) {
 
 // code * scale is exact: 8 bits times 11.
 TRIT_INLINE void expand_q8(const uint8_t* row, uint32_t n, float* out) {
-  typedef int8_t i8v __attribute__((vector_size(kPartLanes)));
   for (uint32_t count; n > 0; n -= count, row += 2 + count, out += count) {
     count = n < kQ8Block ? n : kQ8Block;
     uint16_t bits[kPartLanes];
     memcpy(bits, row, 2);
     TRIT_UNROLL for (uint32_t l = 1; l < kPartLanes; ++l) bits[l] = bits[0];
     const f32v scale = load_f16(bits);
+    const int8_t* codes = reinterpret_cast<const int8_t*>(row + 2);
     uint32_t i = 0;
     for (; i + kPartLanes <= count; i += kPartLanes) {
-      i8v codes;
-      memcpy(&codes, row + 2 + i, sizeof(codes));
-      const f32v values =
-          __builtin_convertvector(__builtin_convertvector(codes, i32v), f32v) * scale;
+      const f32v values = load_i8(codes + i) * scale;
       memcpy(out + i, &values, sizeof(values));
     }
-    for (; i < count; ++i) out[i] = static_cast<float>(static_cast<int8_t>(row[2 + i])) * scale[0];
+    for (; i < count; ++i) out[i] = static_cast<float>(codes[i]) * scale[0];
   }
 }

@@ -25,6 +25,10 @@ TRIT_INLINE f32v load_f16(const uint16_t* p) {
 TRIT_INLINE void store_f16(f32v x, uint16_t* out) {
   for (int i = 0; i < 4; ++i) out[i] = f32_to_f16(x[i]);
 }
+TRIT_INLINE f32v load_i8(const int8_t* p) {
+  typedef int32_t i32v __attribute__((vector_size(16)));
+  return __builtin_convertvector((i32v{p[0], p[1], p[2], p[3]}), f32v);
+}
 
 #include "kernels/f32_ops.inl"
 

@@ -22,6 +22,10 @@ TRIT_INLINE f32v load_f16(const uint16_t* p) {
 TRIT_INLINE void store_f16(f32v x, uint16_t* out) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
 }
+TRIT_INLINE f32v load_i8(const int8_t* p) {
+  return _mm256_cvtepi32_ps(
+      _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
 
 #include "kernels/f32_ops.inl"
 
