@@ -26,6 +26,8 @@ class Random {
     const double radius = std::sqrt(-2 * portable_log(uniform()));
     return radius * portable_cos(6.283185307179586 * uniform());
   }
+  // In [-1, 1), a multiple of 2^-23.
+  float signed_unit() { return static_cast<float>(next() >> 40) / 8388608.0f - 1.0f; }
   int8_t trit() { return static_cast<int8_t>(next() % 3) - 1; }
 
  private:

@@ -1,5 +1,4 @@
-// See tiny_model.h. Numbers come from splitmix64, so they are the same everywhere; the sines and
-// powers of real models are not needed: any frequencies will do.
+// See tiny_model.h. The sines and powers of real models are not needed: any frequencies will do.
 #include "tests/support/tiny_model.h"
 
 #include <algorithm>
@@ -8,26 +7,10 @@
 #include "kernels/half.h"
 #include "model_format/tokenizer_section.h"
 #include "model_format/writer.h"
+#include "tests/support/random.h"
 
 namespace trit {
 namespace {
-
-class Random {
- public:
-  explicit Random(uint64_t seed) : state_(seed) {}
-  uint64_t next() {
-    uint64_t z = state_ += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-  }
-  // In [-1, 1), a multiple of 2^-23.
-  float uniform() { return static_cast<float>(next() >> 40) / 8388608.0f - 1.0f; }
-  int8_t trit() { return static_cast<int8_t>(next() % 3) - 1; }
-
- private:
-  uint64_t state_;
-};
 
 template <typename T>
 void append(std::vector<uint8_t>* out, T value) {
@@ -38,7 +21,7 @@ std::vector<uint8_t> dense_block(const MatrixInfo& m, Random* random) {
   std::vector<uint8_t> out;
   const float scale = std::sqrt(3.0f / static_cast<float>(m.cols));
   for (uint64_t i = 0; i < uint64_t{m.rows} * m.cols; ++i) {
-    const float value = scale * random->uniform();
+    const float value = scale * random->signed_unit();
     if (m.encoding == Encoding::kDenseF32) {
       append(&out, f32_to_bits(value));
     } else {
@@ -67,7 +50,7 @@ std::vector<uint8_t> scale_bytes(const MatrixInfo& m, uint32_t plane, Random* ra
   for (uint64_t tile = 0; tile < tile_count(m.rows); ++tile) {
     for (uint64_t g = 0; g < groups; ++g) {
       for (uint64_t row = tile * kTileRows; row < (tile + 1) * kTileRows; ++row) {
-        const float value = row < m.rows ? scale * (1 + random->uniform() / 4) : 0;
+        const float value = row < m.rows ? scale * (1 + random->signed_unit() / 4) : 0;
         if (native) {
           append(&out, f32_to_bits(value));
         } else {
@@ -134,7 +117,7 @@ std::vector<VectorData> make_vectors(const ModelConfig& c, Random* random) {
     const float mean = role < VectorRole::kQBias ? 1 : 0;
     for (uint32_t layer = 0; layer < (is_layer_role(role) ? c.n_layers : 1); ++layer) {
       VectorData v{role, layer, std::vector<float>(vector_size(c, role))};
-      for (float& x : v.values) x = mean + random->uniform() / 4;
+      for (float& x : v.values) x = mean + random->signed_unit() / 4;
       vectors.push_back(std::move(v));
     }
   }
