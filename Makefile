@@ -147,11 +147,11 @@ $(BUILD)/libtritstack.so: $(call objects,kernels model_format runtime runtime/te
 lint: $(BUILD)/libkernels.a $(BUILD)/libtritstack.so
 	@BUILD=$(BUILD) CXX="$(CXX)" CC="$(CC)" tests/lint/lint.sh
 format:
-	@clang-format -i $$(git ls-files '*.cc' '*.h' '*.inl' '*.c')
+	@$$(command -v clang-format-14 || echo clang-format) -i $$(git ls-files '*.cc' '*.h' '*.inl' '*.c')
 
 # Emulators and a cross compiler only for those who test all.
 deps:
-	@tests/tools/deps.sh $(CXX) $(if $(filter deps test test-all test-emulated,$(MAKECMDGOALS)),test)
+	@tests/tools/deps.sh $(CXX) $(if $(filter deps lint test test-all test-emulated,$(MAKECMDGOALS)),test)
 
 install: all lib
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/pkgconfig include)

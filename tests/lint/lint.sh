@@ -76,8 +76,9 @@ $CXX -std=c++17 -pedantic -fsyntax-only -x c++ runtime/include/tritstack.h 2>&1 
 
 # Paths of one machine, and formatting.
 git grep -nIE '(^|[^.A-Za-z0-9_])/(work|root|home)/' -- ':!tests/lint' | check "absolute path"
-if clang-format --version 2>/dev/null | grep -q 'version 14\.'; then
-  written | xargs clang-format --dry-run 2>&1 | grep 'warning:' | check "clang-format"
+formatter=$(command -v clang-format-14 || echo clang-format)
+if $formatter --version 2>/dev/null | grep -q 'version 14\.'; then
+  written | xargs "$formatter" --dry-run 2>&1 | grep 'warning:' | check "clang-format"
 else
   echo "SKIPPED clang-format is not version 14: formatting not checked"
 fi

@@ -1,25 +1,26 @@
 #!/bin/sh
-# Installs what the build needs and this machine lacks: xxHash and doctest (headers only), and on
-# Debian clang-format 14 for `make lint`. Quiet when nothing is missing. $1: the C++ compiler; $2:
-# "test" for what tests can do without too: on Debian the emulators and g++ for aarch64.
+# Installs what the build needs and this machine lacks: xxHash and doctest (headers only). Quiet when
+# nothing is missing. $1: the C++ compiler; $2: "test" for what tests can do without too: on Debian
+# the emulators, g++ for aarch64 and clang-format 14.
 has() { printf '#include <%s>\n' "$1" | "$compiler" -E -x c++ - >/dev/null 2>&1; }
 compiler=${1:-c++}
 
-extras() {
+extra() { # $1: its program; the rest: packages
   command -v apt-get >/dev/null || return
-  missing=
-  command -v qemu-aarch64 >/dev/null || missing="$missing qemu-user"
-  command -v aarch64-linux-gnu-g++ >/dev/null || missing="$missing g++-aarch64-linux-gnu"
-  [ -z "$missing" ] && return
-  echo "make deps: installing$missing with apt-get, for the tests of other CPUs" >&2
+  command -v "$1" >/dev/null && return
+  shift
+  echo "make deps: installing $* with apt-get, for the tests" >&2
   apt="apt-get -qq -o Acquire::Retries=0 -o Acquire::http::Timeout=10"
   [ "$(id -u)" = 0 ] || apt="sudo -n $apt"
   export DEBIAN_FRONTEND=noninteractive
-  # shellcheck disable=SC2086
-  { $apt update; $apt install -y --no-install-recommends $missing libc6-dev-arm64-cross; } \
-    >/dev/null 2>&1 || echo "make deps: could not; tests of other CPUs will be SKIPPED" >&2
+  { $apt update; $apt install -y --no-install-recommends "$@"; } >/dev/null 2>&1 ||
+    echo "make deps: could not; what needs it will be SKIPPED" >&2
 }
-[ "$2" = test ] && extras
+if [ "$2" = test ]; then
+  extra qemu-aarch64 qemu-user
+  extra aarch64-linux-gnu-g++ g++-aarch64-linux-gnu libc6-dev-arm64-cross
+  extra clang-format-14 clang-format-14
+fi
 
 missing=
 has xxhash.h || missing="$missing xxhash"
