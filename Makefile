@@ -51,7 +51,6 @@ SRC_kernels := kernels
 SRC_model_format := model_format
 SRC_convert := model_format/convert
 SRC_runtime := runtime runtime/text
-LIB_ROOMS := $(foreach room,$(ROOMS),$(BUILD)/lib$(room).a)
 TEST_ROOMS := kernels model_format convert text runtime cmd
 LONG_ROOMS := large emulated
 # What each room's tests link: the rooms below it only, so a room stays testable alone.

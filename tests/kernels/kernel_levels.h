@@ -1,5 +1,5 @@
-// What the kernel tests share: random numbers that are the same everywhere, the list of levels
-// that this CPU runs, and equality of floats bit for bit.
+// What the kernel tests share: the list of levels that this CPU runs, and equality of floats bit
+// for bit. Random numbers: tests/support/random.h.
 #ifndef TRITSTACK_TESTS_KERNELS_KERNEL_LEVELS_H_
 #define TRITSTACK_TESTS_KERNELS_KERNEL_LEVELS_H_
 
@@ -9,26 +9,9 @@
 
 #include "kernels/half.h"
 #include "kernels/kernels.h"
+#include "tests/support/random.h"
 
 namespace trit {
-
-class Random {
- public:
-  explicit Random(uint64_t seed) : state_(seed * 2654435769u + 1) {}
-  uint32_t bits() {  // splitmix64
-    uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return static_cast<uint32_t>((z ^ (z >> 31)) >> 32);
-  }
-  uint32_t below(uint32_t n) { return bits() % n; }
-  float uniform(float low, float high) {
-    return low + (high - low) * (static_cast<float>(bits() >> 8) / 16777216.0f);
-  }
-
- private:
-  uint64_t state_;
-};
 
 inline const KernelTable& scalar_kernels() {
   return *kernels_for("scalar");

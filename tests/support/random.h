@@ -19,6 +19,12 @@ class Random {
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     return z ^ (z >> 31);
   }
+  uint32_t bits() { return static_cast<uint32_t>(next() >> 32); }
+  uint32_t below(uint32_t n) { return bits() % n; }
+  // In [low, high).
+  float uniform(float low, float high) {
+    return low + (high - low) * (static_cast<float>(bits() >> 8) / 16777216.0f);
+  }
   // In (0, 1].
   double uniform() { return (static_cast<double>(next() >> 11) + 1) * 0x1p-53; }
   // Mean 0, variance 1 (Box and Muller).
