@@ -230,11 +230,11 @@ Status HeadParser::parse_block(const Region& r, bool base, BlockInfo* b) {
   b->gain = r.get<float>(kGain);
   TRIT_RETURN_IF_ERROR(r.require(kGain, base ? r.get<uint32_t>(kGain) == 0 : std::isfinite(b->gain),
                                  base ? "0" : "a finite number", number_text(b->gain)));
-  const float quality = r.get<float>(kQuality);
+  b->quality = r.get<float>(kQuality);
   TRIT_RETURN_IF_ERROR(r.require(
       kQuality,
-      r.get<uint32_t>(kQuality) == kNotMeasured || (std::isfinite(quality) && quality >= 0),
-      "at least 0 and finite, or the NaN 0x7fc00000", number_text(quality)));
+      r.get<uint32_t>(kQuality) == kNotMeasured || (std::isfinite(b->quality) && b->quality >= 0),
+      "at least 0 and finite, or the NaN 0x7fc00000", number_text(b->quality)));
   if (base && out_->blocks_.size() + 1 == out_->base_blocks_)
     return file_.equal(header::kBaseEnd, out_->base_end_, blocks_end_);
   return Status();

@@ -26,6 +26,7 @@ struct BlockInfo {
   uint64_t bytes = 0;   // block_bytes(matrix, plane)
   uint64_t hash = 0;    // XXH3-64 seeded with block_seed(file_id, matrix, plane)
   float gain = 0;       // expected value per byte; base blocks: 0
+  float quality = 0;    // expected perplexity of the prefix that ends here; NaN: not measured
 };
 
 class ModelReader {
