@@ -4,37 +4,17 @@
 #include <algorithm>
 #include <queue>
 
+#include "model_format/expected_loss.h"
+
 namespace trit {
 namespace {
-
-// How much the loss feels a relative error: what writes into the residual stream (down, o) and v
-// most, the scores of attention (q, k) least. The head sees every token's whole distribution.
-double sensitivity(MatrixRole role) {
-  switch (role) {
-    case MatrixRole::kEmbedding:
-    case MatrixRole::kHead:
-      return 2.0;
-    case MatrixRole::kDown:
-    case MatrixRole::kV:
-      return 1.5;
-    case MatrixRole::kO:
-      return 1.2;
-    case MatrixRole::kUp:
-    case MatrixRole::kGate:
-      return 1.0;
-    case MatrixRole::kQ:
-    case MatrixRole::kK:
-      return 0.7;
-  }
-  return 1.0;
-}
 
 ModelWriter::Residual candidate(const std::vector<MatrixInfo>& matrices, uint32_t index,
                                 uint32_t plane) {
   const MatrixInfo& m = matrices[index];
   const double saved = std::max(0.0, static_cast<double>(m.errors[plane - 1]) - m.errors[plane]);
   const double bytes = static_cast<double>(block_bytes(m, plane));
-  return {index, plane, static_cast<float>(sensitivity(m.role) * saved / bytes)};
+  return {index, plane, static_cast<float>(loss_sensitivity(m.role) * saved / bytes)};
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 // The order of residual planes in a file: most valuable per byte first. The value of a plane is
-// what it takes off the model's loss by the linear rule of HIGGS (arXiv 2411.17525): each matrix
-// adds a * (relative error)^2, with `a` a prior per kind of matrix.
+// what it takes off the model's expected loss (expected_loss.h).
 #ifndef TRITSTACK_MODEL_FORMAT_CONVERT_PLANE_ORDER_H_
 #define TRITSTACK_MODEL_FORMAT_CONVERT_PLANE_ORDER_H_
 
