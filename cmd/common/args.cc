@@ -8,6 +8,7 @@
 
 #include "cmd/common/error.h"
 #include "cmd/common/output.h"
+#include "cmd/common/size_text.h"
 #include "model_format/file_layout.h"
 #include "model_format/status.h"
 
@@ -60,6 +61,11 @@ bool assign(const NumberTarget& target, std::string_view text, std::string* expe
 bool assign(const SizeTarget& target, std::string_view text, std::string* expected) {
   uint64_t value = 0;
   *expected = "a size such as 700M, 1.5G, 900MiB or a number of bytes";
+  if (target.automatic && text == "auto") {
+    target.value->reset();
+    return true;
+  }
+  if (target.automatic) *expected += ", or auto";
   if (!parse_size(text, &value)) return false;
   *target.value = value;
   return true;
@@ -252,32 +258,6 @@ bool parse_number(std::string_view text, double* value) {
   char* end = nullptr;
   *value = std::strtod(copy.c_str(), &end);
   return end == copy.c_str() + copy.size() && std::isfinite(*value);
-}
-
-bool parse_size(std::string_view text, uint64_t* bytes) {
-  const size_t digits = std::min(text.find_first_not_of("0123456789."), text.size());
-  const std::string_view suffix = text.substr(digits);
-  int shift = 0;
-  if (!suffix.empty()) {
-    const size_t unit = std::string_view("KMGTkmgt").find(suffix[0]);
-    if (unit == std::string_view::npos || (suffix.size() > 1 && suffix.substr(1) != "iB"))
-      return false;
-    shift = 10 * (static_cast<int>(unit % 4) + 1);
-  }
-  const std::string_view number = text.substr(0, digits);
-  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), *bytes);
-  if (error != std::errc()) return false;
-  if (end == number.data() + number.size()) {
-    if (*bytes > UINT64_MAX >> shift) return false;
-    *bytes <<= shift;
-    return true;
-  }
-  double value = 0;  // 1.5G; a fraction of a byte makes no sense
-  if (shift == 0 || !parse_number(number, &value)) return false;
-  value = std::ldexp(value, shift);
-  if (value >= 9.2e18) return false;
-  *bytes = static_cast<uint64_t>(value);
-  return true;
 }
 
 std::string_view nearest_name(std::string_view word, const std::vector<std::string_view>& names) {

@@ -24,6 +24,7 @@ struct NumberTarget {
 };
 struct SizeTarget {  // bytes; 700M, 1.5G, 900MiB
   std::optional<uint64_t>* value;
+  bool automatic = false;  // "auto" is a size too: no value
 };
 struct TextTarget {
   std::optional<std::string>* value;
@@ -62,7 +63,6 @@ int print_version();
 
 bool parse_integer(std::string_view text, int64_t* value);
 bool parse_number(std::string_view text, double* value);
-bool parse_size(std::string_view text, uint64_t* bytes);
 
 // The candidate with the smallest edit distance (the first of equals); `names` is not empty.
 std::string_view nearest_name(std::string_view word, const std::vector<std::string_view>& names);

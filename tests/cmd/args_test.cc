@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include "cmd/common/size_text.h"
+
 namespace trit {
 namespace {
 
@@ -106,6 +108,36 @@ TEST_CASE("sizes are bytes or powers of 1024") {
     CAPTURE(bad);
     CHECK(!size(bad));
   }
+}
+
+TEST_CASE("sizes are printed in the unit that suits them, all of a table in the same") {
+  CHECK(size_text(0) == "0 bytes");
+  CHECK(size_text(1023) == "1023 bytes");
+  CHECK(size_text(1536) == "1.50 KiB");
+  CHECK(size_text(700ull << 20) == "700.0 MiB");
+  CHECK(size_text(1ull << 30) == "1024.0 MiB");
+  CHECK(size_text(12ull << 30) == "12.00 GiB");
+  CHECK(size_text(UINT64_MAX) == "17179869184.0 GiB");
+  const SizeUnit unit(800ull << 20);
+  CHECK(unit.number(1ull << 19) == "0.5");
+  CHECK(unit.text(800ull << 20) == "800.0 MiB");
+}
+
+TEST_CASE("a size that may be automatic takes the word auto, others do not") {
+  std::optional<uint64_t> size = 7, other = 7;
+  const CommandLine command = {"test",
+                               "",
+                               "",
+                               {{"--memory", "SIZE|auto", "", SizeTarget{&size, true}},
+                                {"--b", "", "", SizeTarget{&other}}}};
+  char name[] = "test", memory[] = "--memory=auto", bytes[] = "--b=auto", wrong[] = "--memory=car";
+  char* right_line[] = {name, memory};
+  CHECK(!parse_args(command, 2, right_line));
+  CHECK(!size);
+  char* wrong_line[] = {name, bytes};
+  CHECK(parse_args(command, 2, wrong_line) == 2);
+  char* other_word[] = {name, wrong};
+  CHECK(parse_args(command, 2, other_word) == 2);
 }
 
 TEST_CASE("numbers are read in full or not at all") {
