@@ -90,7 +90,7 @@ Status HeadParser::parse_header() {
   out_->head_bytes_ = file_.get<uint64_t>(header::kHeadBytes);
   out_->base_end_ = file_.get<uint64_t>(header::kBaseEnd);
   out_->file_id_ = file_.get<uint64_t>(header::kFileId);
-  if (file_.bytes < out_->base_end_) return too_short(out_->base_end_, "base_end");
+  if (file_.bytes < out_->head_bytes_) return too_short(out_->head_bytes_, "head_bytes");
   TRIT_RETURN_IF_ERROR(file_.require(
       header::kFileBytes, out_->file_bytes_ >= file_.bytes && out_->file_bytes_ <= kMaxFileBytes,
       "at least the size of the file, " + std::to_string(file_.bytes) + ", and at most 2^62",
@@ -248,6 +248,13 @@ Result<ModelReader> ModelReader::open(const std::string& path, IoMode io) {
   reader.file_ = std::move(file.value());
   TRIT_RETURN_IF_ERROR(HeadParser(&reader).parse());
   return reader;
+}
+
+Status ModelReader::check_base() const {
+  if (file_.size() >= base_end_) return Status();
+  return bad_field(Code::kMalformed, path_, "size", "end of file",
+                   "at least " + std::to_string(base_end_) + " bytes (base_end)",
+                   std::to_string(file_.size()) + " bytes");
 }
 
 size_t ModelReader::matrix_index(MatrixRole role, uint32_t layer) const {

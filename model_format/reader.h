@@ -31,8 +31,8 @@ struct BlockInfo {
 
 class ModelReader {
  public:
-  // kMalformed, kUnsupported (magic, version, unknown required feature), kIo. A file cut after the
-  // end of the base opens (see whole_blocks); cut inside it is kMalformed naming the bytes needed.
+  // kMalformed, kUnsupported (magic, version, unknown required feature), kIo. A file cut after its
+  // head opens (see whole_blocks and check_base).
   static Result<ModelReader> open(const std::string& path, IoMode io = IoMode::kMap);
 
   const std::string& path() const { return path_; }
@@ -42,6 +42,8 @@ class ModelReader {
   Span<const BlockInfo> blocks() const { return blocks_; }  // base blocks first, then by value
   size_t base_blocks() const { return base_blocks_; }
   size_t whole_blocks() const { return whole_blocks_; }  // < blocks().size() in a cut file
+  // kMalformed naming the bytes needed when the file is cut inside the base: nothing can run then.
+  Status check_base() const;
   uint64_t file_id() const { return file_id_; }
   uint64_t file_bytes() const { return file_bytes_; }  // as the head says
   uint64_t head_bytes() const { return head_bytes_; }

@@ -191,6 +191,7 @@ Result<VerifyReport> verify_file(const std::string& path,
                                  IoMode io) {
   Result<ModelReader> model = ModelReader::open(path, io);
   if (!model.ok()) return model.status();
+  TRIT_RETURN_IF_ERROR(model->check_base());
   if (const Span<const uint8_t> tokenizer = model->tokenizer(); !tokenizer.empty())
     TRIT_RETURN_IF_ERROR(TokenizerSection::open(tokenizer, model->config().vocab, path).status());
   return Verifier(model.value(), progress).run();

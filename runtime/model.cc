@@ -176,6 +176,7 @@ Result<std::shared_ptr<const Model>> Model::open(const std::string& path,
   }
   Result<ModelReader> reader = ModelReader::open(path, options.io);
   if (!reader.ok()) return reader.status();
+  TRIT_RETURN_IF_ERROR(reader->check_base());
   std::shared_ptr<Model> model(new Model(std::move(reader.value())));
   model->kernels_ = kernels;
   TRIT_RETURN_IF_ERROR(model->build_weights(options));

@@ -21,8 +21,8 @@ constexpr uint32_t kMostBlocks = 32;
 // BitNet's floor of the largest input, part of how those models were trained.
 constexpr float kNativeMinAmax = 1e-5f;
 
-uint64_t code_stride(const Matrix& m) {
-  return (row_vectors(m.cols, m.planes.group) * kVectorCols + 63) / 64 * 64;
+uint64_t code_stride(uint32_t cols, uint32_t group) {
+  return (row_vectors(cols, group) * kVectorCols + 63) / 64 * 64;
 }
 
 // Whether two matrices take the same quantized input (or both take floats).
@@ -48,31 +48,31 @@ uint32_t block_count(const Matrix& m, uint32_t tokens) {
   return static_cast<uint32_t>(ceil_div(tile_count(m.rows), block_tiles(m, tokens)));
 }
 
-template <typename Visit>
-void for_each_matrix(const Weights& weights, const Visit& visit) {
-  visit(weights.head);
-  for (const LayerWeights& l : weights.layers)
-    for (const Matrix* m : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) visit(*m);
-}
-
 }  // namespace
 
-void Ops::carve(Arena* arena, const Weights& weights, uint32_t tokens, uint32_t context) {
+void Ops::carve(Arena* arena, Span<const MatrixInfo> matrices, uint32_t threads, uint32_t tokens,
+                uint32_t context) {
   uint64_t codes = 0, groups = 0;
   gemm_scratch_stride_ = 0;
-  for_each_matrix(weights, [&](const Matrix& m) {
-    if (is_dense(m.encoding)) return;
-    codes = std::max(codes, code_stride(m));
-    groups = std::max(groups, group_count(m.cols, m.planes.group));
+  for (const MatrixInfo& m : matrices) {
+    if (is_dense(m.encoding)) continue;
+    TritView all = {};
+    all.rows = m.rows;
+    all.cols = m.cols;
+    all.group = m.group;
+    all.planes = m.planes;
+    all.encoding = m.encoding;
+    codes = std::max(codes, code_stride(m.cols, m.group));
+    groups = std::max(groups, group_count(m.cols, m.group));
     gemm_scratch_stride_ =
-        std::max<uint64_t>(gemm_scratch_stride_, ceil_div(gemm_scratch_bytes(&m.planes), 64) * 64);
-  });
+        std::max<uint64_t>(gemm_scratch_stride_, ceil_div(gemm_scratch_bytes(&all), 64) * 64);
+  }
   context_ = context;
   quantized_.codes = arena->take<int8_t>(tokens * codes);
   quantized_.scales = arena->take<float>(tokens * groups);
   quantized_.sums = arena->take<int32_t>(tokens * groups);
-  gemm_scratch_ = arena->take<uint8_t>(pool_->size() * gemm_scratch_stride_);
-  scores_ = arena->take<float>(pool_->size() * context_ * (config_->n_heads / config_->n_kv_heads));
+  gemm_scratch_ = arena->take<uint8_t>(threads * gemm_scratch_stride_);
+  scores_ = arena->take<float>(threads * context_ * (config_->n_heads / config_->n_kv_heads));
 }
 
 // Each item checks for a cancel, so a pass ends within one item of it.
@@ -113,7 +113,7 @@ void Ops::linear(const float* x, uint32_t tokens, std::initializer_list<Product>
 void Ops::quantize(const float* x, uint32_t tokens, const Matrix& m) {
   const uint32_t group = m.planes.group;
   const float min_amax = m.encoding == Encoding::kNative ? kNativeMinAmax : 0.0f;
-  quantized_.code_stride = code_stride(m);
+  quantized_.code_stride = code_stride(m.cols, group);
   quantized_.groups = static_cast<uint32_t>(group_count(m.cols, group));
   parallel(tokens, [&](uint32_t t, uint32_t) {
     const size_t first_group = size_t{t} * quantized_.groups;

@@ -10,6 +10,7 @@
 
 #include "kernels/kernels.h"
 #include "model_format/model_config.h"
+#include "model_format/span.h"
 #include "runtime/arena.h"
 #include "runtime/cancel_flag.h"
 #include "runtime/kv_cache.h"
@@ -31,7 +32,9 @@ class Ops {
   Ops(const ModelConfig* config, const KernelTable* kernels, ThreadPool* pool,
       const CancelFlag* cancel)
       : config_(config), kernels_(kernels), pool_(pool), cancel_(cancel) {}
-  void carve(Arena* arena, const Weights& weights, uint32_t tokens, uint32_t context);
+  // For any planes of these matrices in use.
+  void carve(Arena* arena, Span<const MatrixInfo> matrices, uint32_t threads, uint32_t tokens,
+             uint32_t context);
 
   bool cancelled() const { return cancel_->cancelled(); }
 

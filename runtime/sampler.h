@@ -41,8 +41,10 @@ Status check_sampling(const SamplingOptions& options);
 
 class Sampler {
  public:
-  // Ids [0, ids) can be chosen.
+  // Room for ids [0, ids), all of which can be chosen.
   void carve(Arena* arena, uint32_t ids);
+  // Fewer of them.
+  void limit(uint32_t ids) { ids_ = ids; }
   // Restarts the generator. `options` passed check_sampling().
   void reset(const SamplingOptions& options);
 

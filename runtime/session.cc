@@ -14,18 +14,7 @@ namespace trit {
 
 namespace {
 
-constexpr uint32_t kDefaultContext = 4096;
-constexpr uint32_t kDefaultChunk = 128;
 constexpr uint64_t kHugePage = 2 << 20;
-
-uint32_t chosen_context(const Model& model, const SessionOptions& options) {
-  if (options.context) return options.context;
-  return std::min(model.config().max_positions, kDefaultContext);
-}
-
-CacheType default_cache(const Model& model) {
-  return model.dense_f32() ? CacheType::kF32 : CacheType::kF16;
-}
 
 Status out_of_range(const char* field, uint32_t most, uint32_t found) {
   return Status(Code::kUsage, std::string("session: ") + field + ": expected at most " +
@@ -46,39 +35,26 @@ SamplingOptions default_sampling(const Model& model) {
   return o;
 }
 
-Session::Session(std::shared_ptr<const Model> model, const SessionOptions& options)
+Session::Session(std::shared_ptr<const Model> model, const SessionShape& shape)
     : model_(std::move(model)),
-      context_(chosen_context(*model_, options)),
-      chunk_(std::min(options.chunk ? options.chunk : kDefaultChunk, context_)),
-      cache_k_(options.cache_k.value_or(default_cache(*model_))),
-      cache_v_(options.cache_v.value_or(default_cache(*model_))),
-      pool_(options.threads ? options.threads : default_thread_count()),
-      workspace_{Ops(&model_->config(), &model_->kernels(), &pool_, &cancel_), {}, {}, {}} {}
+      shape_(shape),
+      pool_(shape.threads),
+      buffers_{{Ops(&model_->config(), &model_->kernels(), &pool_, &cancel_), {}, {}, {}}, {}} {}
 
 Result<std::unique_ptr<Session>> Session::open(std::shared_ptr<const Model> model,
                                                const SessionOptions& options) {
-  if (options.context > kMaxContext) return out_of_range("context", kMaxContext, options.context);
-  if (options.threads > kMaxThreads) return out_of_range("threads", kMaxThreads, options.threads);
-  std::unique_ptr<Session> session(new Session(std::move(model), options));
+  const Result<SessionShape> shape = session_shape(model->reader(), options);
+  if (!shape.ok()) return shape.status();
+  std::unique_ptr<Session> session(new Session(std::move(model), shape.value()));
   TRIT_RETURN_IF_ERROR(session->allocate());
+  session->buffers_.sampler.limit(session->model().sampled_ids());
   TRIT_RETURN_IF_ERROR(session->set_sampling(default_sampling(session->model())));
   return session;
 }
 
-void Session::carve(Arena* arena) {
-  const ModelConfig& config = model_->config();
-  workspace_.ops.carve(arena, model_->weights(), chunk_, context_);
-  workspace_.activations.carve(arena, config, chunk_);
-  workspace_.cache.carve(arena, config, context_, cache_k_, cache_v_);
-  workspace_.rope.carve(arena, config, context_);
-  sampler_.carve(arena, model_->sampled_ids());
-  logits_ = arena->take<float>(config.vocab);
-  tokens_ = arena->take<int32_t>(context_);
-}
-
 Status Session::allocate() {
   Arena measure(nullptr);
-  carve(&measure);
+  buffers_.carve(&measure, model_->reader(), shape_);
   // What cannot be resident is refused here: an overcommitting system would grant it, and end the
   // process when the cache fills.
   const uint64_t physical = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
@@ -90,13 +66,13 @@ Status Session::allocate() {
   }
   if (!memory_) {
     return Status(Code::kMemory,
-                  "session: a context of " + std::to_string(context_) + " needs " +
+                  "session: a context of " + std::to_string(shape_.context) + " needs " +
                       (measure.overflowed() ? "more bytes than can be addressed"
                                             : std::to_string(measure.used()) + " bytes") +
                       ", more than there are; try a smaller context");
   }
   Arena arena(memory_.get());
-  carve(&arena);
+  buffers_.carve(&arena, model_->reader(), shape_);
   return Status();
 }
 
@@ -104,7 +80,7 @@ Status Session::allocate() {
 // head's run begins with one, so a short conversation would pay for the whole cache at its first
 // token. They are asked for once half of it is in use. Nothing is touched before it is needed.
 void Session::reach(size_t position) {
-  if (huge_pages_ || position <= context_ / 2) return;
+  if (huge_pages_ || position <= shape_.context / 2) return;
   huge_pages_ = true;
 #ifdef MADV_HUGEPAGE
   if (memory_bytes_ >= kHugePage) madvise(memory_.get(), memory_bytes_, MADV_HUGEPAGE);
@@ -113,10 +89,10 @@ void Session::reach(size_t position) {
 
 Status Session::check(Span<const int32_t> ids, size_t position) const {
   TRIT_RETURN_IF_ERROR(model_->check_ids(ids));
-  if (ids.size() <= context_ - position) return Status();
+  if (ids.size() <= shape_.context - position) return Status();
   return Status(Code::kLimit, "context full: " + std::to_string(ids.size()) +
                                   " tokens after position " + std::to_string(position) +
-                                  " do not fit a context of " + std::to_string(context_));
+                                  " do not fit a context of " + std::to_string(shape_.context));
 }
 
 Status Session::prefill(Span<const int32_t> ids, float* all_logits) {
@@ -126,23 +102,24 @@ Status Session::prefill(Span<const int32_t> ids, float* all_logits) {
 }
 
 Status Session::append(Span<const int32_t> ids, float* all_logits) {
-  assert(ids.size() <= context_ - position_);
+  assert(ids.size() <= shape_.context - position_);
   const size_t vocab = model_->config().vocab;
   reach(position_ + ids.size());
   for (size_t done = 0; done < ids.size();) {
-    const uint32_t count = static_cast<uint32_t>(std::min<size_t>(ids.size() - done, chunk_));
+    const uint32_t count = static_cast<uint32_t>(std::min<size_t>(ids.size() - done, shape_.chunk));
     const bool last = done + count == ids.size();
     const uint32_t n_logits = all_logits ? count : last ? 1 : 0;
-    float* to = all_logits ? all_logits + done * vocab : logits_;
+    float* to = all_logits ? all_logits + done * vocab : buffers_.logits;
     has_logits_ = false;
-    if (!forward(model_->config(), model_->weights(), &workspace_, ids.data() + done, count,
+    if (!forward(model_->config(), model_->weights(), &buffers_.workspace, ids.data() + done, count,
                  position_, n_logits, to))
       return Status(Code::kCancelled, "cancelled");
-    std::memcpy(tokens_ + position_, ids.data() + done, count * sizeof *tokens_);
+    std::memcpy(buffers_.tokens + position_, ids.data() + done, count * sizeof *buffers_.tokens);
     position_ += count;
     done += count;
     if (!last) continue;
-    if (all_logits) std::memcpy(logits_, to + (count - 1) * vocab, vocab * sizeof *logits_);
+    if (all_logits)
+      std::memcpy(buffers_.logits, to + (count - 1) * vocab, vocab * sizeof *buffers_.logits);
     has_logits_ = true;
   }
   return Status();
@@ -154,7 +131,7 @@ Status Session::prompt(Span<const int32_t> ids) {
   // At least one token is computed again: the logits are those after the last.
   const size_t most = std::min<size_t>(position_, ids.size() - 1);
   size_t shared = 0;
-  while (shared < most && tokens_[shared] == ids[shared]) ++shared;
+  while (shared < most && buffers_.tokens[shared] == ids[shared]) ++shared;
   TRIT_RETURN_IF_ERROR(rewind(shared));
   const CancelFlag::Running running(&cancel_);
   return append({ids.data() + shared, ids.size() - shared}, nullptr);
@@ -171,7 +148,7 @@ Status Session::rewind(size_t count) {
 }
 
 Status Session::fill_cache(uint32_t count) {
-  if (count > context_) return out_of_range("filled positions", context_, count);
+  if (count > shape_.context) return out_of_range("filled positions", shape_.context, count);
   const ModelConfig& config = model_->config();
   reach(count);
   // Every position takes its keys and values from another place of one run of noise in [-1, 1).
@@ -182,11 +159,12 @@ Status Session::fill_cache(uint32_t count) {
   pool_.parallel_for(config.n_layers * config.n_kv_heads, [&](uint32_t item, uint32_t) {
     for (uint32_t position = 0; position < count; ++position) {
       const uint64_t place = uint64_t{item} * 31 + position;
-      workspace_.cache.store(model_->kernels(), item / config.n_kv_heads, item % config.n_kv_heads,
-                             position, &noise[place * 7 % kPlaces], &noise[place * 11 % kPlaces]);
+      buffers_.workspace.cache.store(model_->kernels(), item / config.n_kv_heads,
+                                     item % config.n_kv_heads, position,
+                                     &noise[place * 7 % kPlaces], &noise[place * 11 % kPlaces]);
     }
   });
-  std::fill_n(tokens_, count, 0);
+  std::fill_n(buffers_.tokens, count, 0);
   position_ = count;
   has_logits_ = false;
   return Status();
@@ -194,13 +172,13 @@ Status Session::fill_cache(uint32_t count) {
 
 Status Session::set_sampling(const SamplingOptions& options) {
   TRIT_RETURN_IF_ERROR(check_sampling(options));
-  sampler_.reset(options);
+  buffers_.sampler.reset(options);
   return Status();
 }
 
 Result<int32_t> Session::sample() {
   if (!has_logits_) return Status(Code::kUsage, "sample: no logits yet: append a token first");
-  return sampler_.sample(logits_, tokens());
+  return buffers_.sampler.sample(buffers_.logits, tokens());
 }
 
 }  // namespace trit

@@ -85,12 +85,12 @@ TEST_CASE("every single bit flip of a dense file is reported") {
   CHECK(undetected_flips(mini_file(model)) == 0);
 }
 
-TEST_CASE("every cut is malformed for verify, and for open unless it leaves the base whole") {
+TEST_CASE("every cut is malformed for verify, and for running unless it leaves the base whole") {
   const std::string bytes = mini_file(with_residuals());
   Patient patient(bytes);
   const auto whole = ModelReader::open(patient.path);
   REQUIRE(whole.ok());
-  const uint64_t base_end = whole->base_end();
+  const uint64_t base_end = whole->base_end(), head_bytes = whole->head_bytes();
   std::vector<uint64_t> ends;
   for (const BlockInfo& b : whole->blocks()) ends.push_back(b.offset + b.bytes);
   size_t wrong = 0, unnamed = 0;
@@ -100,11 +100,15 @@ TEST_CASE("every cut is malformed for verify, and for open unless it leaves the 
     for (const IoMode io : {IoMode::kMap, IoMode::kRead}) {
       const auto model = ModelReader::open(patient.path, io);
       if (size < base_end) {
-        wrong += model.ok() || model.status().code() != Code::kMalformed;
+        // The head alone can be looked at; nothing can run.
+        wrong += model.ok() != (size >= head_bytes);
+        const Status refused = model.ok() ? model->check_base() : model.status();
+        wrong += refused.code() != Code::kMalformed;
         // After the header is whole, the bytes needed and present are named.
-        if (!model.ok() && size >= 352)
-          unnamed += model.status().message().find(std::to_string(base_end)) == std::string::npos ||
-                     model.status().message().find(std::to_string(size)) == std::string::npos;
+        const uint64_t needed = model.ok() ? base_end : head_bytes;
+        if (size >= 352)
+          unnamed += refused.message().find(std::to_string(needed)) == std::string::npos ||
+                     refused.message().find(std::to_string(size)) == std::string::npos;
       } else {
         const auto blocks = std::upper_bound(ends.begin(), ends.end(), size) - ends.begin();
         wrong += !model.ok() || model->whole_blocks() != static_cast<size_t>(blocks);

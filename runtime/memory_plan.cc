@@ -1,0 +1,146 @@
+// See memory_plan.h.
+#include "runtime/memory_plan.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cstdio>
+#include <string>
+
+#include "runtime/weights.h"
+
+namespace trit {
+
+namespace {
+
+// Measured with the command, release build (tests/runtime/memory_plan_test.cc checks it): code and
+// libraries that were touched, heap, stacks of the main and of the loading thread.
+constexpr uint64_t kProcessBytes = uint64_t{5} << 20;
+// What a process that opens a model has yet to touch: kernels, heap.
+constexpr uint64_t kProcessGrowth = uint64_t{1} << 20;
+// Pages of a worker's stack, and of its part of the heap, that are touched.
+constexpr uint64_t kThreadBytes = 32 << 10;
+
+uint64_t round_up(uint64_t bytes, uint64_t unit) {
+  return (bytes + unit - 1) / unit * unit;
+}
+
+uint64_t resident_now() {
+  uint64_t pages = 0;
+  if (FILE* file = std::fopen("/proc/self/statm", "re")) {
+    unsigned long long total = 0, resident = 0;
+    if (std::fscanf(file, "%llu %llu", &total, &resident) == 2) pages = resident;
+    std::fclose(file);
+  }
+  return pages * page_bytes();
+}
+
+// What the heap holds of a head: its tables, and views of two plane sets while one takes the
+// other's place.
+uint64_t table_bytes(const ModelReader& reader) {
+  return reader.blocks().size() * (sizeof(BlockInfo) + sizeof(uint64_t)) +
+         reader.matrices().size() * sizeof(MatrixInfo) +
+         reader.config().n_layers *
+             (2 * sizeof(LayerWeights) + kVectorRoles * sizeof(Span<const float>));
+}
+
+Status check_cap(const ModelReader& reader, const char* kind, uint32_t cap, uint32_t least) {
+  if (cap == 0 || cap >= least) return Status();
+  return Status(Code::kUsage, reader.path() + ": " + kind + ": expected at least " +
+                                  std::to_string(least) + " (the base of this model), found " +
+                                  std::to_string(cap));
+}
+
+}  // namespace
+
+Status check_caps(const ModelReader& reader, const PlaneCaps& caps) {
+  uint32_t least_layers = 1, least_head = 1;
+  for (const MatrixInfo& m : reader.matrices()) {
+    uint32_t& least = is_layer_role(m.role) ? least_layers : least_head;
+    least = std::max(least, m.base_planes);
+  }
+  TRIT_RETURN_IF_ERROR(check_cap(reader, "planes", caps.planes, least_layers));
+  return check_cap(reader, "head planes", caps.head_planes, least_head);
+}
+
+uint64_t page_bytes() {
+  static const uint64_t bytes = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  return bytes;
+}
+
+PageRange pages_of(uint64_t begin, uint64_t end) {
+  const uint64_t page = page_bytes();
+  return {begin / page * page, round_up(end, page)};
+}
+
+uint64_t process_bytes() {
+  return std::max(kProcessBytes, resident_now() + kProcessGrowth);
+}
+
+MemoryUse session_use(const ModelReader& reader, const SessionShape& shape) {
+  const ModelConfig& config = reader.config();
+  SessionBuffers buffers{{Ops(&config, nullptr, nullptr, nullptr), {}, {}, {}}, {}};
+  Arena arena(nullptr), cache(nullptr);
+  buffers.carve(&arena, reader, shape);
+  buffers.workspace.cache.carve(&cache, config, shape.context, shape.cache_k, shape.cache_v);
+  MemoryUse use;
+  if (arena.overflowed()) {
+    use.cache = UINT64_MAX / 2;  // more than any budget
+    return use;
+  }
+  use.cache = cache.used();
+  use.activations = round_up(arena.used(), page_bytes()) - use.cache;
+  use.threads = (shape.threads - 1) * kThreadBytes;
+  return use;
+}
+
+MemoryPlan::MemoryPlan(const ModelReader& reader, const PlaneCaps& caps, uint64_t process)
+    : reader_(&reader), caps_(caps) {
+  fixed_.process = process + table_bytes(reader);
+  fixed_.tokenizer = reader.tokenizer().size();
+  fixed_.head = round_up(reader.head_bytes(), page_bytes()) - fixed_.tokenizer;
+  weights_.reserve(reader.blocks().size() + 1);
+  weights_.push_back(0);
+  uint64_t end = 0;  // of the pages counted
+  for (const BlockInfo& block : reader.blocks()) {
+    uint64_t bytes = 0;
+    if (caps.lets_in(reader.matrices()[block.matrix], block.plane)) {
+      const PageRange pages = pages_of(block.offset, block.offset + block.bytes);
+      bytes = pages.end - std::max(pages.begin, end);
+      end = pages.end;
+    }
+    weights_.push_back(weights_.back() + bytes);
+  }
+}
+
+void MemoryPlan::add(const MemoryUse& session) {
+  fixed_.cache += session.cache;
+  fixed_.activations += session.activations;
+  fixed_.threads += session.threads;
+}
+
+void MemoryPlan::remove(const MemoryUse& session) {
+  fixed_.cache -= session.cache;
+  fixed_.activations -= session.activations;
+  fixed_.threads -= session.threads;
+}
+
+MemoryUse MemoryPlan::use(size_t blocks) const {
+  assert(blocks < weights_.size());
+  MemoryUse use = fixed_;
+  use.weights = weights_[blocks];
+  return use;
+}
+
+std::optional<size_t> MemoryPlan::longest_prefix(uint64_t budget, size_t most) const {
+  const size_t base = reader_->base_blocks();
+  assert(most >= base && most < weights_.size());
+  const uint64_t others = fixed_.total();
+  if (smallest() > budget) return std::nullopt;
+  const auto first = weights_.begin() + static_cast<ptrdiff_t>(base);
+  const auto last = weights_.begin() + static_cast<ptrdiff_t>(most) + 1;
+  return static_cast<size_t>(std::upper_bound(first, last, budget - others) - weights_.begin()) - 1;
+}
+
+}  // namespace trit
