@@ -54,8 +54,4 @@ std::string SizeUnit::text(uint64_t size) const {
   return number(size) + " " + name;
 }
 
-std::string size_text(uint64_t bytes) {
-  return SizeUnit(bytes).text(bytes);
-}
-
 }  // namespace trit

@@ -1,5 +1,6 @@
 // Sizes as people type and read them: K, M and G are powers of 1024 in both directions. Whoever
-// compares sizes prints them all in one unit. Not here: flags (args.h).
+// compares sizes prints them all in one unit. Not here: flags (args.h), one size in a sentence
+// (runtime/available_memory.h).
 #ifndef TRITSTACK_CMD_COMMON_SIZE_TEXT_H_
 #define TRITSTACK_CMD_COMMON_SIZE_TEXT_H_
 
@@ -23,9 +24,6 @@ struct SizeUnit {
   uint64_t bytes;
   int decimals;
 };
-
-// One size in its own unit.
-std::string size_text(uint64_t bytes);
 
 }  // namespace trit
 
