@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <fstream>
 #include <thread>
+#include <tuple>
 
 #ifdef __linux__
 #include <sched.h>
@@ -15,6 +15,8 @@
 #ifdef __APPLE__
 #include <sys/sysctl.h>
 #endif
+
+#include "runtime/linux_files.h"
 
 namespace trit {
 
@@ -28,28 +30,6 @@ constexpr double kFastCapacity = 0.5;
 // By frequency alone, where the kernel gives no capacity (x86): compact cores have 0.72 of the best
 // and the rest of their design, so they count.
 constexpr double kFastFrequency = 0.7;
-
-std::string first_line(const std::string& path) {
-  std::string line;
-  std::ifstream file(path);
-  std::getline(file, line);
-  return line;
-}
-
-// "0-3,8": empty when there is no such file.
-Cpus cpu_list(const std::string& path) {
-  Cpus cpus;
-  const std::string line = first_line(path);
-  for (const char* at = line.c_str(); *at >= '0' && *at <= '9';) {
-    char* end = nullptr;
-    const uint64_t first = std::strtoul(at, &end, 10);
-    const uint64_t last = *end == '-' ? std::strtoul(end + 1, &end, 10) : first;
-    for (uint64_t cpu = first; cpu <= last && cpus.size() < UINT16_MAX; ++cpu)
-      cpus.push_back(static_cast<uint32_t>(cpu));
-    at = *end == ',' ? end + 1 : end;
-  }
-  return cpus;
-}
 
 bool contains(const Cpus& cpus, uint32_t cpu) {
   return std::find(cpus.begin(), cpus.end(), cpu) != cpus.end();
@@ -84,6 +64,24 @@ Cpus fast_cpus(const std::string& root, const Cpus& allowed) {
   return fast_by(root, allowed, "cpufreq/cpuinfo_max_freq", kFastFrequency);
 }
 
+std::vector<CoreCluster> clusters_of(const std::string& root, const Cpus& allowed,
+                                     const Cpus& fast) {
+  std::vector<CoreCluster> clusters;
+  for (const uint32_t cpu : allowed) {
+    const uint64_t capacity = file_number(cpu_file(root, cpu, "cpu_capacity")).value_or(0);
+    const uint64_t kilohertz =
+        file_number(cpu_file(root, cpu, "cpufreq/cpuinfo_max_freq")).value_or(0);
+    const CoreCluster kind = {{}, static_cast<uint32_t>(capacity), kilohertz, contains(fast, cpu)};
+    auto same = std::find_if(clusters.begin(), clusters.end(), [&](const CoreCluster& c) {
+      return std::tie(c.capacity, c.kilohertz, c.fast) ==
+             std::tie(kind.capacity, kind.kilohertz, kind.fast);
+    });
+    if (same == clusters.end()) same = clusters.insert(same, kind);
+    same->cpus.push_back(cpu);
+  }
+  return clusters;
+}
+
 // One CPU of each core: the first that is among them.
 uint32_t core_count(const std::string& root, const Cpus& cpus) {
   uint32_t cores = 0;
@@ -105,67 +103,55 @@ double quota_cpus(const std::string& quota, const std::string& period) {
   return used > 0 && of > 0 ? used / of : HUGE_VAL;
 }
 
-// The least quota of a cgroup and all above it. In a container the path may be that of the host,
-// and only the top is there.
-double least_quota(const std::string& mount, std::string path) {
-  double least = HUGE_VAL;
-  for (;;) {
-    const std::string folder = mount + path + "/";
-    const std::string both = first_line(folder + "cpu.max");
-    const size_t space = std::min(both.find(' '), both.size());
-    least = std::min(least, quota_cpus(both, both.substr(space)));
-    least = std::min(least, quota_cpus(first_line(folder + "cpu.cfs_quota_us"),
-                                       first_line(folder + "cpu.cfs_period_us")));
-    if (path.empty()) return least;
-    path.resize(path.rfind('/'));
-  }
-}
-
-// Over the lines "id:controllers:/path" of this process; version 2 has the one without controllers.
+// The least quota over the groups of this process.
 double cgroup_quota(const std::string& root) {
   double least = HUGE_VAL;
-  std::ifstream file(root + "/proc/self/cgroup");
-  for (std::string line; std::getline(file, line);) {
-    const size_t begin = line.find(':') + 1;
-    const size_t end = line.find(':', begin);
-    if (begin == 0 || end == std::string::npos || line.compare(end, 2, ":/") != 0) continue;
-    const std::string controllers = line.substr(begin, end - begin);
-    const bool has_cpu = ("," + controllers + ",").find(",cpu,") != std::string::npos;
-    if (!controllers.empty() && !has_cpu) continue;
-    std::string path = line.substr(end + 1);
-    while (!path.empty() && path.back() == '/') path.pop_back();
-    const std::string mounts = root + "/sys/fs/cgroup";
-    for (const std::string& name : {std::string(), "/" + controllers, std::string("/cpu")})
-      least = std::min(least, least_quota(mounts + name, path));
+  for (const std::string& folder : cgroup_folders(root, "cpu")) {
+    const std::string both = first_line(folder + "/cpu.max");
+    const size_t space = std::min(both.find(' '), both.size());
+    least = std::min(least, quota_cpus(both, both.substr(space)));
+    least = std::min(least, quota_cpus(first_line(folder + "/cpu.cfs_quota_us"),
+                                       first_line(folder + "/cpu.cfs_period_us")));
   }
   return least;
 }
 
 }  // namespace
 
-uint32_t fast_core_count(const std::string& root, const std::vector<uint32_t>& allowed) {
-  const double quota = std::ceil(cgroup_quota(root));
-  const uint32_t cores = std::max(core_count(root, fast_cpus(root, allowed)), 1u);
-  return quota < cores ? std::max(static_cast<uint32_t>(quota), 1u) : cores;
+ThreadChoice choose_threads(const std::string& root, const std::vector<uint32_t>& allowed) {
+  const Cpus fast = fast_cpus(root, allowed);
+  ThreadChoice choice;
+  choice.clusters = clusters_of(root, allowed, fast);
+  choice.allowed_cpus = static_cast<uint32_t>(allowed.size());
+  choice.fast_cpus = static_cast<uint32_t>(fast.size());
+  choice.fast_cores = core_count(root, fast);
+  const double quota = cgroup_quota(root);
+  if (quota < HUGE_VAL) choice.quota_cpus = quota;
+  const uint32_t most = std::min(choice.fast_cores, kMaxThreads);
+  choice.threads = std::max(quota < most ? static_cast<uint32_t>(std::ceil(quota)) : most, 1u);
+  return choice;
 }
 
-uint32_t default_thread_count() {
-  uint32_t count = std::thread::hardware_concurrency();
+ThreadChoice choose_threads() {
 #ifdef __linux__
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) {
     Cpus allowed;
     for (uint32_t cpu = 0; cpu < CPU_SETSIZE; ++cpu)
       if (CPU_ISSET(cpu, &set)) allowed.push_back(cpu);
-    count = fast_core_count("", allowed);
+    return choose_threads("", allowed);
   }
 #endif
+  ThreadChoice choice;
+  choice.allowed_cpus = choice.fast_cpus = choice.fast_cores = std::thread::hardware_concurrency();
 #ifdef __APPLE__
   uint32_t fast = 0;  // the performance cores
   size_t size = sizeof fast;
-  if (sysctlbyname("hw.perflevel0.physicalcpu", &fast, &size, nullptr, 0) == 0) count = fast;
+  if (sysctlbyname("hw.perflevel0.physicalcpu", &fast, &size, nullptr, 0) == 0)
+    choice.fast_cpus = choice.fast_cores = fast;
 #endif
-  return std::min(std::max(count, 1u), kMaxThreads);
+  choice.threads = std::min(std::max(choice.fast_cores, 1u), kMaxThreads);
+  return choice;
 }
 
 }  // namespace trit

@@ -3,51 +3,44 @@
 
 #include <doctest/doctest.h>
 
-#include <filesystem>
-#include <fstream>
 #include <string>
 #include <vector>
 
-#include "tests/support/temp_dir.h"
+#include "tests/support/machine.h"
 
 using namespace trit;
 
 namespace {
 
-// /sys and /proc of one machine.
-class Machine {
+// A machine of so many CPUs.
+class Cpus : public Machine {
  public:
-  explicit Machine(uint32_t cpus) {
-    for (uint32_t cpu = 0; cpu < cpus; ++cpu) all_.push_back(cpu);
-  }
-  void file(const std::string& path, const std::string& text) {
-    const std::filesystem::path full = root_.path(path);
-    std::filesystem::create_directories(full.parent_path());
-    std::ofstream(full) << text << '\n';
+  explicit Cpus(uint32_t count) {
+    for (uint32_t cpu = 0; cpu < count; ++cpu) all_.push_back(cpu);
   }
   void cpu(uint32_t cpu, const std::string& name, const std::string& text) {
     file("sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/" + name, text);
   }
   uint32_t threads() const { return threads(all_); }
   uint32_t threads(const std::vector<uint32_t>& allowed) const {
-    return fast_core_count(root_.path(""), allowed);
+    return choose_threads(root(), allowed).threads;
   }
+  ThreadChoice choice() const { return choose_threads(root(), all_); }
 
  private:
-  TempDir root_;
   std::vector<uint32_t> all_;
 };
 
 }  // namespace
 
 TEST_CASE("a machine that tells nothing has as many fast cores as CPUs") {
-  CHECK(Machine(4).threads() == 4);
-  CHECK(Machine(4).threads({2}) == 1);
-  CHECK(Machine(0).threads() == 1);
+  CHECK(Cpus(4).threads() == 4);
+  CHECK(Cpus(4).threads({2}) == 1);
+  CHECK(Cpus(0).threads() == 1);
 }
 
 TEST_CASE("two threads of one core count once, whichever of them are allowed") {
-  Machine machine(8);
+  Cpus machine(8);
   SUBCASE("neighbours, new name") {
     for (uint32_t cpu = 0; cpu < 8; ++cpu)
       machine.cpu(cpu, "topology/core_cpus_list",
@@ -66,7 +59,7 @@ TEST_CASE("two threads of one core count once, whichever of them are allowed") {
 }
 
 TEST_CASE("of big and little cores the big ones are taken, prime ones with them") {
-  Machine machine(8);
+  Cpus machine(8);
   const char* capacities[] = {"325", "325", "325", "325", "870", "870", "870", "1024"};
   for (uint32_t cpu = 0; cpu < 8; ++cpu) machine.cpu(cpu, "cpu_capacity", capacities[cpu]);
   CHECK(machine.threads() == 4);
@@ -75,7 +68,7 @@ TEST_CASE("of big and little cores the big ones are taken, prime ones with them"
 }
 
 TEST_CASE("without capacities the frequencies tell, and a turbo core is not alone") {
-  Machine machine(6);
+  Cpus machine(6);
   const char* kilohertz[] = {"1800000", "1800000", "1800000", "1800000", "3000000", "2800000"};
   for (uint32_t cpu = 0; cpu < 6; ++cpu)
     machine.cpu(cpu, "cpufreq/cpuinfo_max_freq", kilohertz[cpu]);
@@ -85,7 +78,7 @@ TEST_CASE("without capacities the frequencies tell, and a turbo core is not alon
 }
 
 TEST_CASE("of an x86 hybrid the P-cores are taken, once each") {
-  Machine machine(12);
+  Cpus machine(12);
   machine.file("sys/devices/cpu_core/cpus", "0-3");
   machine.file("sys/devices/cpu_atom/cpus", "4-11");
   for (uint32_t cpu = 0; cpu < 4; ++cpu)
@@ -96,8 +89,33 @@ TEST_CASE("of an x86 hybrid the P-cores are taken, once each") {
   CHECK(machine.threads({4, 5, 6}) == 3);  // only E-cores allowed
 }
 
+TEST_CASE("every step towards the number of threads is told") {
+  Cpus machine(6);
+  const char* capacities[] = {"400", "400", "1024", "1024", "1024", "1024"};
+  for (uint32_t cpu = 0; cpu < 6; ++cpu) machine.cpu(cpu, "cpu_capacity", capacities[cpu]);
+  for (uint32_t cpu = 2; cpu < 6; ++cpu)
+    machine.cpu(cpu, "topology/core_cpus_list", cpu < 4 ? "2-3" : "4-5");
+  machine.cpu(0, "cpufreq/cpuinfo_max_freq", "1800000");
+  machine.cpu(1, "cpufreq/cpuinfo_max_freq", "1800000");
+  machine.file("proc/self/cgroup", "0::/");
+  machine.file("sys/fs/cgroup/cpu.max", "150000 100000");
+  const ThreadChoice choice = machine.choice();
+  CHECK(choice.allowed_cpus == 6);
+  CHECK(choice.fast_cpus == 4);
+  CHECK(choice.fast_cores == 2);
+  CHECK(choice.quota_cpus == 1.5);
+  CHECK(choice.threads == 2);
+  REQUIRE(choice.clusters.size() == 2);
+  CHECK(choice.clusters[0].cpus == std::vector<uint32_t>{0, 1});
+  CHECK(choice.clusters[0].capacity == 400);
+  CHECK(choice.clusters[0].kilohertz == 1800000);
+  CHECK(!choice.clusters[0].fast);
+  CHECK(choice.clusters[1].cpus == std::vector<uint32_t>{2, 3, 4, 5});
+  CHECK(choice.clusters[1].fast);
+}
+
 TEST_CASE("a cgroup's quota is kept, begun CPUs count") {
-  Machine machine(8);
+  Cpus machine(8);
   SUBCASE("version 2, seen from inside its namespace") {
     machine.file("proc/self/cgroup", "0::/");
     machine.file("sys/fs/cgroup/cpu.max", "250000 100000");
