@@ -23,7 +23,7 @@ struct Turn {
 // scores[q * stride + i] = query q . key i.
 template <typename T, uint32_t kQueries>
 __attribute__((noinline)) void score_turn(const Turn<T>& turn, const float* query, float* scores) {
-  constexpr uint32_t kKeys = kParts == 1 ? 4 : 4 / kQueries;
+  constexpr uint32_t kKeys = kPartLanes / kQueries;  // whose scores fill a register
   const uint32_t head_dim = turn.head_dim;
   const T* keys = turn.rows;
   uint32_t i = 0;
@@ -33,8 +33,7 @@ __attribute__((noinline)) void score_turn(const Turn<T>& turn, const float* quer
                                   turn.stride);
   }
   for (; i < turn.n; ++i, keys += head_dim)
-    for (uint32_t q = 0; q < kQueries; ++q)
-      scores[q * turn.stride + i] = dot_row(keys, query + q * head_dim, head_dim);
+    dot_block<T, 1, kQueries>(keys, head_dim, query, head_dim, head_dim, scores + i, turn.stride);
 }
 
 // out[q][d] += sum over positions, in order, of scores[q * stride + position] *

@@ -94,24 +94,58 @@ TRIT_INLINE quad to_quad(const V& x) {
   else
     return x;
 }
-TRIT_INLINE quad add_to_quad(Lanes x) {
+TRIT_INLINE f32v add_parts(Lanes x) {
   TRIT_UNROLL for (uint32_t half = kParts / 2; half > 0; half /= 2)
       TRIT_UNROLL for (uint32_t i = 0; i < half; ++i) x.part[i] += x.part[i + half];
-  return to_quad(x.part[0]);
+  return x.part[0];
+}
+TRIT_INLINE float add_quad(quad x) {
+  return (x[0] + x[2]) + (x[1] + x[3]);
 }
 TRIT_INLINE float add_lanes(const Lanes& x) {
-  const quad sum = add_to_quad(x);
-  return (sum[0] + sum[2]) + (sum[1] + sum[3]);
+  return add_quad(to_quad(add_parts(x)));
 }
-// The sums of four at once.
-TRIT_INLINE quad add_lanes_of_four(const Lanes* x) {
-  const quad a = add_to_quad(x[0]), b = add_to_quad(x[1]);
-  const quad c = add_to_quad(x[2]), d = add_to_quad(x[3]);
-  const quad ab =
-      __builtin_shufflevector(a, b, 0, 1, 4, 5) + __builtin_shufflevector(a, b, 2, 3, 6, 7);
-  const quad cd =
-      __builtin_shufflevector(c, d, 0, 1, 4, 5) + __builtin_shufflevector(c, d, 2, 3, 6, 7);
-  return __builtin_shufflevector(ab, cd, 0, 2, 4, 6) + __builtin_shufflevector(ab, cd, 1, 3, 5, 7);
+// Of two registers the first, or second, half of each run of 2 * kHalf lanes, those of b behind
+// those of a.
+template <int... kLane>
+struct LaneList {};
+template <int kCount, int... kLane>
+struct FirstLanes : FirstLanes<kCount - 1, kCount - 1, kLane...> {};
+template <int... kLane>
+struct FirstLanes<0, kLane...> {
+  typedef LaneList<kLane...> List;
+};
+template <int kHalf, int... kLane>
+TRIT_INLINE f32v first_halves(f32v a, f32v b, LaneList<kLane...>) {
+  return __builtin_shufflevector(a, b, (kLane & kHalf ? kLane + (kPartLanes - kHalf) : kLane)...);
+}
+template <int kHalf, int... kLane>
+TRIT_INLINE f32v second_halves(f32v a, f32v b, LaneList<kLane...>) {
+  return __builtin_shufflevector(a, b, (kLane & kHalf ? kLane + kPartLanes : kLane + kHalf)...);
+}
+typedef FirstLanes<kPartLanes>::List AllLanes;
+// The sums of as many as a register has lanes. Each step leaves half as many registers.
+template <int kHalf = kPartLanes / 2>
+TRIT_INLINE f32v add_lanes_of_all(f32v* x) {
+  if constexpr (kHalf > 0) {
+    TRIT_UNROLL for (int i = 0; i < kHalf; ++i) x[i] =
+        first_halves<kHalf>(x[i], x[i + kHalf], AllLanes()) +
+        second_halves<kHalf>(x[i], x[i + kHalf], AllLanes());
+    return add_lanes_of_all<kHalf / 2>(x);
+  }
+  return x[0];
+}
+// Lane l of register r and lane r of register l change places, in as many registers as lanes.
+template <int kHalf = kPartLanes / 2>
+TRIT_INLINE void turn_lanes(f32v* x) {
+  if constexpr (kHalf > 0) {
+    TRIT_UNROLL for (int i = 0; i < int{kPartLanes}; ++i) if ((i & kHalf) == 0) {
+      const f32v first = first_halves<kHalf>(x[i], x[i + kHalf], AllLanes());
+      x[i + kHalf] = second_halves<kHalf>(x[i], x[i + kHalf], AllLanes());
+      x[i] = first;
+    }
+    turn_lanes<kHalf / 2>(x);
+  }
 }
 TRIT_INLINE float max_lanes(const Lanes& x) {
   float all[kLanes];
@@ -161,7 +195,9 @@ float dot(const float* a, const float* b, uint32_t n) {
 }
 
 // y[t * y_stride + r] = rows[r] . x[t]. Each (row, token) has its accumulator of 16 lanes; several
-// of them are in flight to hide the latency of additions. Rows with a tail go one by one.
+// of them are in flight to hide the latency of additions, kDots at most: what fits in registers.
+// Rows with a tail go one by one.
+constexpr uint32_t kDots = kParts == 1 ? 16 : 4;
 template <typename T, uint32_t kRows, uint32_t kTokens>
 TRIT_INLINE void dot_block(const T* rows, size_t row_stride, const float* x, size_t x_stride,
                            uint32_t n, float* y, size_t y_stride) {
@@ -171,24 +207,32 @@ TRIT_INLINE void dot_block(const T* rows, size_t row_stride, const float* x, siz
         y[t * y_stride + r] = dot_row(rows + r * row_stride, x + t * x_stride, n);
     return;
   }
-  Lanes acc[kTokens * kRows];
-  TRIT_UNROLL for (Lanes& a : acc) a = splat_lanes(0);
-  for (size_t i = 0; i < n; i += kLanes) {
-    Lanes in[kTokens];
-    TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) in[t] = load(x + t * x_stride + i);
-    TRIT_UNROLL for (uint32_t r = 0; r < kRows; ++r) {
-      const Lanes row = load(rows + r * row_stride + i);
-      TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
-          add_products(&acc[t * kRows + r], row, in[t]);
-    }
-  }
   constexpr uint32_t kSums = kTokens * kRows;
-  float sums[kSums];
-  TRIT_UNROLL for (uint32_t s = 0; s + 4 <= kSums; s += 4) {
-    const quad four = add_lanes_of_four(acc + s);
-    memcpy(sums + s, &four, sizeof(four));
+  constexpr uint32_t kTogether = kDots < kSums ? kDots / kTokens : kRows;  // rows
+  f32v dots[kSums];
+  TRIT_UNROLL for (uint32_t first = 0; first < kRows; first += kTogether) {
+    Lanes acc[kTokens * kTogether];
+    TRIT_UNROLL for (Lanes& a : acc) a = splat_lanes(0);
+    for (size_t i = 0; i < n; i += kLanes) {
+      Lanes in[kTokens];
+      TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) in[t] = load(x + t * x_stride + i);
+      TRIT_UNROLL for (uint32_t r = 0; r < kTogether; ++r) {
+        const Lanes row = load(rows + (first + r) * row_stride + i);
+        TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
+            add_products(&acc[t * kTogether + r], row, in[t]);
+      }
+    }
+    TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
+        TRIT_UNROLL for (uint32_t r = 0; r < kTogether; ++r) dots[t * kRows + first + r] =
+            add_parts(acc[t * kTogether + r]);
   }
-  TRIT_UNROLL for (uint32_t s = kSums / 4 * 4; s < kSums; ++s) sums[s] = add_lanes(acc[s]);
+  float sums[kSums];
+  TRIT_UNROLL for (uint32_t s = 0; s + kPartLanes <= kSums; s += kPartLanes) {
+    const f32v all = add_lanes_of_all(dots + s);
+    memcpy(sums + s, &all, sizeof(all));
+  }
+  TRIT_UNROLL for (uint32_t s = kSums / kPartLanes * kPartLanes; s < kSums; ++s) sums[s] =
+      add_quad(to_quad(dots[s]));
   TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
       memcpy(y + t * y_stride, sums + t * kRows, kRows * sizeof(float));
 }
@@ -362,6 +406,7 @@ void softmax(float* x, uint32_t n) {
 }
 
 #include "kernels/attention.inl"
+#include "kernels/prefill_attention.inl"
 
 void convert_to_f16(const float* x, uint32_t n, uint16_t* out) {
   uint32_t i = 0;
@@ -390,6 +435,7 @@ void install_f32_ops(KernelTable* table) {
   table->relu2_mul = relu2_mul;
   table->softmax = softmax;
   table->attention = attention;
+  table->prefill_attention = prefill_attention;
   table->f32_to_q8 = convert_to_q8;
   table->f32_to_f16 = convert_to_f16;
   table->f16_to_f32 = convert_to_f32;

@@ -48,6 +48,13 @@ struct HeadCache {
   CacheType key_type, value_type;
 };
 
+// Floats of scratch for prefill_attention: n_queries of all tokens together, the last of which sees
+// n_positions positions.
+static inline uint64_t prefill_attention_floats(uint64_t n_queries, uint64_t n_positions,
+                                                uint32_t head_dim) {
+  return 2 * (n_queries + 64) * head_dim + n_queries * ceil_div(n_positions, 64) * 64;
+}
+
 struct KernelTable {
   const char* isa;  // the level that painted last: "scalar", "avx2", "avx512vbmi", ...
 
@@ -109,6 +116,13 @@ struct KernelTable {
   void (*attention)(const float* query, uint32_t n_queries, const HeadCache* cache,
                     uint32_t head_dim, uint32_t n_positions, float scale, float* scores,
                     float* out);
+
+  // `attention` for n_tokens tokens in a row, of which the first sees n_positions positions and
+  // each next one more. Those of token t begin t * token_stride floats after query and out.
+  // scratch: prefill_attention_floats() floats.
+  void (*prefill_attention)(const float* query, size_t token_stride, uint32_t n_tokens,
+                            uint32_t n_queries, const HeadCache* cache, uint32_t head_dim,
+                            uint32_t n_positions, float scale, float* scratch, float* out);
 
   // n values to cache_bytes(kQ8, n): scale = f16(amax / 127), at most 65504; code = half-even
   // rounding of x * (1 / scale), clamped to [-127, 127]. NaN counts as 0.

@@ -48,6 +48,23 @@ uint32_t block_count(const Matrix& m, uint32_t tokens) {
   return static_cast<uint32_t>(ceil_div(tile_count(m.rows), block_tiles(m, tokens)));
 }
 
+// Attention of a prompt takes so many queries of a kv head together, so that they share the work of
+// reading its keys and values; fewer where their scores would not stay in the L2 cache.
+constexpr uint64_t kMostQueries = 64, kMostScores = 128 * 1024;
+
+uint32_t attention_tokens(uint32_t heads_per_kv, uint32_t tokens, uint64_t positions) {
+  const uint64_t queries = std::min(kMostQueries, kMostScores / positions);
+  return static_cast<uint32_t>(
+      std::min<uint64_t>(std::max<uint64_t>(queries / heads_per_kv, 1), tokens));
+}
+
+// Floats of scratch for one thread, at whatever position.
+uint64_t attention_floats(const ModelConfig& config, uint64_t context) {
+  const uint64_t heads_per_kv = config.n_heads / config.n_kv_heads;
+  return prefill_attention_floats(std::max(kMostQueries, heads_per_kv), 1, config.head_dim) +
+         std::max(heads_per_kv * context, std::min(kMostScores, kMostQueries * context));
+}
+
 }  // namespace
 
 void Ops::carve(Arena* arena, Span<const MatrixInfo> matrices, uint32_t threads, uint32_t tokens,
@@ -67,12 +84,12 @@ void Ops::carve(Arena* arena, Span<const MatrixInfo> matrices, uint32_t threads,
     gemm_scratch_stride_ =
         std::max<uint64_t>(gemm_scratch_stride_, ceil_div(gemm_scratch_bytes(&all), 64) * 64);
   }
-  context_ = context;
   quantized_.codes = arena->take<int8_t>(tokens * codes);
   quantized_.scales = arena->take<float>(tokens * groups);
   quantized_.sums = arena->take<int32_t>(tokens * groups);
   gemm_scratch_ = arena->take<uint8_t>(threads * gemm_scratch_stride_);
-  scores_ = arena->take<float>(threads * context_ * (config_->n_heads / config_->n_kv_heads));
+  attention_floats_ = attention_floats(*config_, context);
+  attention_scratch_ = arena->take<float>(threads * attention_floats_);
 }
 
 // Each item checks for a cancel, so a pass ends within one item of it.
@@ -208,14 +225,23 @@ void Ops::attention(const float* query, const KvCache& cache, uint32_t layer, ui
   const uint32_t kv_heads = config_->n_kv_heads, head_dim = config_->head_dim;
   const uint32_t heads_per_kv = config_->n_heads / kv_heads;
   const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim)));
-  // One item: the query heads of one token that share a kv head.
-  parallel(tokens * kv_heads, [&](uint32_t item, uint32_t thread) {
-    const uint32_t t = item / kv_heads, kv_head = item % kv_heads;
-    const HeadCache head_cache = cache.head(layer, kv_head);
-    const size_t head = (size_t{t} * config_->n_heads + kv_head * heads_per_kv) * head_dim;
-    kernels_->attention(query + head, heads_per_kv, &head_cache, head_dim, position + t + 1, scale,
-                        scores_ + thread * heads_per_kv * context_, out + head);
-  });
+  const uint32_t block = attention_tokens(heads_per_kv, tokens, position + tokens);
+  // One item: the query heads of a few tokens that share a kv head.
+  parallel(static_cast<uint32_t>(ceil_div(tokens, block)) * kv_heads,
+           [&](uint32_t item, uint32_t thread) {
+             const uint32_t t = item / kv_heads * block, kv_head = item % kv_heads;
+             const uint32_t count = std::min(block, tokens - t);
+             const HeadCache head_cache = cache.head(layer, kv_head);
+             const size_t head = (size_t{t} * config_->n_heads + kv_head * heads_per_kv) * head_dim;
+             float* scratch = attention_scratch_ + thread * attention_floats_;
+             if (tokens == 1)
+               kernels_->attention(query + head, heads_per_kv, &head_cache, head_dim, position + 1,
+                                   scale, scratch, out + head);
+             else
+               kernels_->prefill_attention(query + head, config_->q_width(), count, heads_per_kv,
+                                           &head_cache, head_dim, position + t + 1, scale, scratch,
+                                           out + head);
+           });
 }
 
 void Ops::activate(float* gate, const float* up, uint32_t tokens) {

@@ -76,8 +76,8 @@ class Ops {
   QuantizedActivations quantized_ = {};  // the current input; sized for the widest cut
   uint8_t* gemm_scratch_ = nullptr;      // [threads][gemm_scratch_stride_]
   uint64_t gemm_scratch_stride_ = 0;
-  float* scores_ = nullptr;  // [threads][query heads of a kv head][context]
-  uint64_t context_ = 0;
+  float* attention_scratch_ = nullptr;  // [threads][attention_floats_]
+  uint64_t attention_floats_ = 0;
 };
 
 }  // namespace trit

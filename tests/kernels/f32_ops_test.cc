@@ -366,5 +366,47 @@ TEST_CASE("attention is near a naive one and the same on every level, cache type
           check_attention({head_dim, n, 1 + random.below(5), key, value}, &random);
 }
 
+// Tokens of a prompt, each alone by scalar, all at once by every level. One position of the
+// values is infinite: a query that does not see it must not notice.
+void check_prefill_attention(const AttentionCase& a, uint32_t tokens, Random* random) {
+  CAPTURE(a.head_dim);
+  CAPTURE(a.n);
+  CAPTURE(a.queries);
+  CAPTURE(tokens);
+  const uint32_t width = a.queries * a.head_dim, stride = width + 3, most = a.n + tokens - 1;
+  const size_t size = size_t{most} * a.head_dim, floats = size_t{tokens} * stride;
+  GuardedBuffer<float> query = random_floats(random, floats);
+  GuardedBuffer<float> keys = random_floats(random, size), values = random_floats(random, size);
+  values[size - 1] = kInfinity;
+  const GuardedBuffer<uint8_t> key_rows = cache_rows(a.key_type, a.head_dim, &keys);
+  const GuardedBuffer<uint8_t> value_rows = cache_rows(a.value_type, a.head_dim, &values);
+  const HeadCache cache = {key_rows.data(), value_rows.data(), a.key_type, a.value_type};
+  GuardedBuffer<float> expected(floats);
+  std::fill_n(expected.data(), floats, 0.5f);
+  for (uint32_t t = 0; t < tokens; ++t) {
+    std::vector<float> scores(size_t{a.queries} * most);
+    scalar_kernels().attention(query.data() + t * stride, a.queries, &cache, a.head_dim, a.n + t,
+                               0.125f, scores.data(), expected.data() + t * stride);
+  }
+  for (const KernelTable* level : all_levels()) {
+    CAPTURE(level->isa);
+    const uint64_t needed = prefill_attention_floats(tokens * a.queries, most, a.head_dim);
+    GuardedBuffer<float> scratch(needed), out(floats);
+    std::fill_n(out.data(), floats, 0.5f);
+    level->prefill_attention(query.data(), stride, tokens, a.queries, &cache, a.head_dim, a.n,
+                             0.125f, scratch.data(), out.data());
+    REQUIRE(same_floats(out.data(), expected.data(), floats));
+  }
+}
+
+TEST_CASE("attention of many tokens is that of each, on every level and for every cache type") {
+  Random random(29);
+  for (uint32_t head_dim : {8u, 16u, 48u, 64u, 128u})
+    for (uint32_t n : {1u, 2u, 31u, 62u, 65u, 120u})
+      for (uint32_t tokens : {1u, 2u, 5u, 19u})
+        for (CacheType type : {CacheType::kF16, CacheType::kF32, CacheType::kQ8})
+          check_prefill_attention({head_dim, n, 1 + random.below(5), type, type}, tokens, &random);
+}
+
 }  // namespace
 }  // namespace trit
