@@ -14,6 +14,7 @@ int perplexity_command(int argc, char** argv);
 int logits_command(int argc, char** argv);
 int tokenize_command(int argc, char** argv);
 int bench_command(int argc, char** argv);
+int doctor_command(int argc, char** argv);
 
 }  // namespace trit
 

@@ -37,6 +37,7 @@ constexpr Command kCommands[] = {
     {"logits", "write the raw scores of a model", logits_command},
     {"tokenize", "turn text into token ids and back", tokenize_command},
     {"bench", "measure how fast a model runs here", bench_command},
+    {"doctor", "check this machine, and say what to do about problems", doctor_command},
 };
 
 void print_help() {

@@ -19,19 +19,23 @@ std::optional<uint64_t> file_number(const std::string& path) {
   return std::strtoull(line.c_str(), nullptr, 10);
 }
 
-std::optional<uint64_t> keyed_number(const std::string& path, const std::string& key) {
+std::string keyed_text(const std::string& path, const std::string& key) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
     if (line.compare(0, key.size(), key) != 0) continue;
     const size_t begin = line.find_first_not_of(" \t:", key.size());
     // A longer key that begins with this one is another.
-    if (begin == std::string::npos || begin == key.size()) continue;
-    if (line[begin] < '0' || line[begin] > '9') return {};
-    char* end = nullptr;
-    const uint64_t number = std::strtoull(line.c_str() + begin, &end, 10);
-    return std::string(end) == " kB" ? number * 1024 : number;
+    if (begin != std::string::npos && begin > key.size()) return line.substr(begin);
   }
-  return {};
+  return "";
+}
+
+std::optional<uint64_t> keyed_number(const std::string& path, const std::string& key) {
+  const std::string text = keyed_text(path, key);
+  if (text.empty() || text[0] < '0' || text[0] > '9') return {};
+  char* end = nullptr;
+  const uint64_t number = std::strtoull(text.c_str(), &end, 10);
+  return std::string(end) == " kB" ? number * 1024 : number;
 }
 
 std::vector<uint32_t> cpu_list(const std::string& path) {

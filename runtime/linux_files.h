@@ -17,7 +17,10 @@ std::string first_line(const std::string& path);
 // A number alone in its file. Empty for anything else: "max", which means no limit.
 std::optional<uint64_t> file_number(const std::string& path);
 
-// The number behind `key` at the start of a line: "inactive_file 4096", "MemAvailable:  12 kB" (in
+// The text behind `key` at the start of a line: "model name  : ...". "" without such a line.
+std::string keyed_text(const std::string& path, const std::string& key);
+
+// The number behind `key` so: "inactive_file 4096", "MemAvailable:  12 kB" (in
 // bytes then: kB counts 1024), "Max address space  65536  ...".
 std::optional<uint64_t> keyed_number(const std::string& path, const std::string& key);
 

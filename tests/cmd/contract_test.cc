@@ -74,7 +74,7 @@ TEST_CASE("more planes than there are run all, and the line on stderr says so") 
 }
 
 constexpr const char* kCommands[] = {"quantize",   "chat",   "run",      "inspect", "verify",
-                                     "perplexity", "logits", "tokenize", "bench"};
+                                     "perplexity", "logits", "tokenize", "bench",   "doctor"};
 
 TEST_CASE("every command takes --verbose, and every one that opens a model -t and --io") {
   for (const std::string command : kCommands) {
@@ -82,7 +82,9 @@ TEST_CASE("every command takes --verbose, and every one that opens a model -t an
     CAPTURE(command);
     for (const char* flag : {"  --verbose ", "  -t, --threads ", "  --io ", "  --version "}) {
       CAPTURE(flag);
-      const bool expected = command != "quantize" || flag != std::string("  --io ");
+      const bool io = flag == std::string("  --io "),
+                 threads = flag == std::string("  -t, --threads ");
+      const bool expected = command == "doctor" ? !io && !threads : command != "quantize" || !io;
       CHECK((help.find(flag) != std::string::npos) == expected);
     }
   }
@@ -196,6 +198,7 @@ TEST_CASE("--json is one JSON object and nothing else") {
   check_json({"inspect", tiny_path(), "--json", "--sizes"}, "sizes");
   check_json({"logits", "-m", tiny_path(), "--tokens", "1,2", "--json"}, "hash");
   check_json({"run", "-m", tiny_path(), "--tokens", "1", "-n", "3", "--json"}, "ids");
+  check_json({"doctor", "--json"}, "problems");
 }
 
 TEST_CASE("a prompt or a completion that does not fit the context exits with 7") {
