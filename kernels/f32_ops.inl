@@ -123,6 +123,10 @@ template <int kHalf, int... kLane>
 TRIT_INLINE f32v second_halves(f32v a, f32v b, LaneList<kLane...>) {
   return __builtin_shufflevector(a, b, (kLane & kHalf ? kLane + kPartLanes : kLane + kHalf)...);
 }
+template <int kHalf, typename V, int... kLane>
+TRIT_INLINE V swap_halves(V x, LaneList<kLane...>) {
+  return __builtin_shufflevector(x, x, (kLane ^ kHalf)...);
+}
 typedef FirstLanes<kPartLanes>::List AllLanes;
 // The sums of as many as a register has lanes. Each step leaves half as many registers.
 template <int kHalf = kPartLanes / 2>
@@ -147,15 +151,18 @@ TRIT_INLINE void turn_lanes(f32v* x) {
     turn_lanes<kHalf / 2>(x);
   }
 }
-TRIT_INLINE float max_lanes(const Lanes& x) {
-  float all[kLanes];
-  store(all, x);
-  float max = all[0];
-  for (uint32_t i = 1; i < kLanes; ++i) max = all[i] > max ? all[i] : max;
-  return max;
-}
 TRIT_INLINE f32v larger(f32v a, f32v b) {  // b where either is NaN
   return a > b ? a : b;
+}
+TRIT_INLINE float max_lanes(Lanes x) {  // none of them NaN
+  TRIT_UNROLL for (uint32_t half = kParts / 2; half > 0; half /= 2)
+      TRIT_UNROLL for (uint32_t i = 0; i < half; ++i)
+          x.part[i] = larger(x.part[i], x.part[i + half]);
+  f32v max = x.part[0];
+  if constexpr (kPartLanes > 8) max = larger(max, swap_halves<8>(max, AllLanes()));
+  if constexpr (kPartLanes > 4) max = larger(max, swap_halves<4>(max, AllLanes()));
+  max = larger(max, swap_halves<2>(max, AllLanes()));
+  return larger(max, swap_halves<1>(max, AllLanes()))[0];
 }
 
 // e^x to within 1 ulp. x = n ln 2 + r, |r| <= ln 2 / 2 (ln 2 in two pieces, the first short enough
@@ -308,9 +315,10 @@ TRIT_INLINE int32_t quantize_group(const float* x, uint32_t n, float inverse, in
     else
       for (uint32_t l = 0; l < n - i; ++l) codes[i + l] = static_cast<int8_t>(whole[l]);
   }
-  int32_t sum = 0;
-  for (uint32_t l = 0; l < kPartLanes; ++l) sum += sums[l];
-  return sum;
+  if constexpr (kPartLanes > 8) sums += swap_halves<8>(sums, AllLanes());
+  if constexpr (kPartLanes > 4) sums += swap_halves<4>(sums, AllLanes());
+  sums += swap_halves<2>(sums, AllLanes());
+  return sums[0] + sums[1];
 }
 
 void quantize_activations(const float* x, uint32_t cols, uint32_t group, float min_amax,
@@ -320,7 +328,7 @@ void quantize_activations(const float* x, uint32_t cols, uint32_t group, float m
     float amax = largest_magnitude(x + begin, n);
     amax = amax < min_amax ? min_amax : amax;
     const uint32_t padded = static_cast<uint32_t>(ceil_div(n, kVectorCols)) * kVectorCols;
-    memset(codes + n, 0, padded - n);
+    if (padded > n) memset(codes + n, 0, padded - n);
     if (amax > 0) {
       scales[g] = amax / 127.0f;
       sums[g] = quantize_group(x + begin, n, 127.0f / amax, codes);

@@ -106,13 +106,13 @@ struct Block {
 template <uint32_t kTokens, uint32_t kCount>
 TRIT_INLINE void begin_block(const QuantizedActivations& x, uint64_t token, uint64_t live,
                              Block<kTokens, kCount>* block) {
-  for (uint64_t t = 0; t < kTokens; ++t) {
+  TRIT_UNROLL for (uint64_t t = 0; t < kTokens; ++t) {
     const uint64_t from = token + (t < live ? t : live - 1);
     block->codes[t] = x.codes + from * x.code_stride;
     block->scales[t] = x.scales + from * x.groups;
     block->sums[t] = x.sums + from * x.groups;
+    TRIT_UNROLL for (uint32_t i = 0; i < kCount; ++i) block->acc[t][i] = f32v{};
   }
-  memset(block->acc, 0, sizeof(block->acc));
 }
 
 // sums[g] = 3 * sums[g] + u . x of one plane in the groups [begin, end). A function of its own, so
