@@ -105,17 +105,18 @@ uint64_t size_of(const Matrix& m) {
 void describe(const Model& model, const Session& session, Measured* m) {
   m->name = model.config().name;
   m->architecture = model.config().architecture;
-  m->encoding = encoding_name(model.weights().layers[0].q.encoding);
+  const auto set = model.planes().current();
+  m->encoding = encoding_name(set->weights.layers[0].q.encoding);
   m->default_cache = model.dense_f32() ? "f32" : "f16";
-  m->weight_bytes = model.resident().weight_bytes;
-  m->parameters = model.resident().parameters;
-  m->planes = model.resident().layers;
-  m->head_planes = model.resident().head;
+  m->weight_bytes = set->resident.weight_bytes;
+  m->parameters = set->resident.parameters;
+  m->planes = set->resident.layers;
+  m->head_planes = set->resident.head;
   m->kv_position_bytes = session.cache_position_bytes();
   m->chunk = session.chunk();
-  m->head_weights = size_of(model.weights().head);
+  m->head_weights = size_of(set->weights.head);
   m->layer_weights = 0;
-  for (const LayerWeights& l : model.weights().layers)
+  for (const LayerWeights& l : set->weights.layers)
     for (const Matrix* matrix : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down})
       m->layer_weights += size_of(*matrix);
 }

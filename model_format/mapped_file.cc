@@ -1,10 +1,17 @@
-// See mapped_file.h. Both ways end in pages from mmap: of the file, or anonymous ones read full.
+// See mapped_file.h. Pages change hands by MAP_FIXED: the file, owned memory and the reservation
+// replace each other in place, and what was there before leaves the process at that moment.
 #include "model_format/mapped_file.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/vfs.h>
+#else
+#include <sys/mount.h>
+#include <sys/param.h>
+#endif
 
 #include <algorithm>
 #include <cerrno>
@@ -13,83 +20,250 @@
 namespace trit {
 namespace {
 
-struct Descriptor {
-  int fd;
-  ~Descriptor() {
-    if (fd >= 0) close(fd);
-  }
-};
+#ifndef MAP_NORESERVE
+#define MAP_NORESERVE 0
+#endif
 
-Status read_whole(int fd, uint8_t* out, size_t size, const std::string& path) {
-  constexpr size_t kMaxRead = size_t{1} << 30;  // some systems refuse more than 2 GiB at once
-  for (size_t done = 0; done < size;) {
-    const ssize_t n =
-        pread(fd, out + done, std::min(size - done, kMaxRead), static_cast<off_t>(done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return io_error(path, "read", errno);
-    if (n == 0)
-      return bad_field(Code::kIo, path, "size", "end of file",
-                       std::to_string(size) + " bytes as when opened", std::to_string(done));
-    done += static_cast<size_t>(n);
+uint64_t page_floor(uint64_t offset) {
+  return offset / page_bytes() * page_bytes();
+}
+
+uint64_t page_ceil(uint64_t offset) {
+  return page_floor(offset + page_bytes() - 1);
+}
+
+bool on_network(int fd) {
+  struct statfs info;
+  if (fstatfs(fd, &info) != 0) return false;
+#ifdef __linux__
+  switch (static_cast<uint32_t>(info.f_type)) {
+    case 0x00006969:  // NFS
+    case 0x0000517b:  // SMB
+    case 0xff534d42:  // CIFS
+    case 0xfe534d42:  // SMB2
+    case 0x01021997:  // 9P
+    case 0x00c36400:  // Ceph
+    case 0x5346414f:  // AFS
+    case 0x6b414653:  // kAFS
+    case 0x0bd00bd0:  // Lustre
+#ifndef __ANDROID__   // there it is the shared storage
+    case 0x65735546:  // FUSE: sshfs, rclone
+#endif
+      return true;
+    default:
+      return false;
   }
-  return Status();
+#elif defined(MNT_LOCAL)
+  return (info.f_flags & MNT_LOCAL) == 0;
+#else
+  return false;
+#endif
+}
+
+// Parts of the ranges of `from` that are in none of `without`; both ascend.
+std::vector<PageRange> difference(const std::vector<PageRange>& from,
+                                  const std::vector<PageRange>& without) {
+  std::vector<PageRange> rest;
+  auto cut = without.begin();
+  for (PageRange range : from) {
+    while (cut != without.end() && cut->end <= range.begin) ++cut;
+    for (auto c = cut; c != without.end() && c->begin < range.end; ++c) {
+      if (c->begin > range.begin) rest.push_back({range.begin, c->begin});
+      range.begin = std::min(c->end, range.end);
+    }
+    if (range.begin < range.end) rest.push_back(range);
+  }
+  return rest;
+}
+
+// Without MADV_POPULATE_READ: one byte of each page.
+void touch(const uint8_t* begin, const uint8_t* end) {
+  for (; begin < end; begin += page_bytes()) {
+    const volatile uint8_t* byte = begin;
+    static_cast<void>(*byte);
+  }
 }
 
 }  // namespace
 
-Result<MappedFile> MappedFile::open(const std::string& path, IoMode io) {
+// ---- InputFile
+
+Result<std::shared_ptr<const InputFile>> InputFile::open(const std::string& path, IoMode io) {
   // O_NONBLOCK: opening a FIFO must not wait for its writer.
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-  if (file.fd < 0) return io_error(path, "open", errno);
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return io_error(path, "open", errno);
+  std::shared_ptr<InputFile> file(new InputFile(path, fd));
   struct stat info;
-  if (fstat(file.fd, &info) != 0) return io_error(path, "stat", errno);
+  if (fstat(fd, &info) != 0) return io_error(path, "stat", errno);
   if (S_ISDIR(info.st_mode)) return io_error(path, "read", EISDIR);
   if (!S_ISREG(info.st_mode)) return file_error(Code::kIo, path, "not a regular file");
-  if (static_cast<uint64_t>(info.st_size) > SIZE_MAX / 2)
-    return file_error(Code::kUnsupported, path, "too large for the address space of this build");
+  if (io == IoMode::kAuto) io = on_network(fd) ? IoMode::kRead : IoMode::kMap;
+  file->io_ = io;
+  return std::shared_ptr<const InputFile>(std::move(file));
+}
 
-  MappedFile mapped;
-  mapped.io_ = io;
-  const size_t size = static_cast<size_t>(info.st_size);
-  if (size == 0) return mapped;
-  const bool map = io == IoMode::kMap;
-  void* pages = mmap(nullptr, size, map ? PROT_READ : PROT_READ | PROT_WRITE,
-                     map ? MAP_PRIVATE : MAP_PRIVATE | MAP_ANONYMOUS, map ? file.fd : -1, 0);
-  if (pages == MAP_FAILED) return io_error(path, "map", errno);
+InputFile::~InputFile() {
+  close(fd_);
+}
+
+uint64_t InputFile::size() const {
+  struct stat info;
+  return fstat(fd_, &info) == 0 ? static_cast<uint64_t>(info.st_size) : 0;
+}
+
+Status InputFile::read(uint64_t offset, uint8_t* out, uint64_t bytes) const {
+  constexpr uint64_t kMaxRead = uint64_t{1} << 30;  // some systems refuse more than 2 GiB at once
+  for (uint64_t done = 0; done < bytes;) {
+    const ssize_t n = pread(fd_, out + done, static_cast<size_t>(std::min(bytes - done, kMaxRead)),
+                            static_cast<off_t>(offset + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return io_error(path_, "read", errno);
+    if (n == 0)
+      return bad_field(Code::kIo, path_, "size", "end of file",
+                       "at least " + std::to_string(offset + bytes) + " bytes as when opened",
+                       std::to_string(offset + done));
+    done += static_cast<uint64_t>(n);
+  }
+  return Status();
+}
+
+// ---- pages
+
+uint64_t page_bytes() {
+  static const uint64_t bytes = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  return bytes;
+}
+
+PageRange pages_of(uint64_t begin, uint64_t end) {
+  return {page_floor(begin), page_ceil(end)};
+}
+
+void append_pages(std::vector<PageRange>* list, PageRange pages) {
+  if (!list->empty() && pages.begin <= list->back().end)
+    list->back().end = std::max(list->back().end, pages.end);
+  else
+    list->push_back(pages);
+}
+
+// ---- MappedFile
+
+Result<MappedFile> MappedFile::reserve(std::shared_ptr<const InputFile> file, uint64_t begin,
+                                       uint64_t end) {
+  MappedFile region;
+  region.file_ = std::move(file);
+  region.begin_ = begin;
+  region.end_ = end;
+  region.first_page_ = page_floor(begin);
+  if (begin == end) return region;
+  const uint64_t bytes = page_ceil(end) - region.first_page_;
+  if (bytes > SIZE_MAX / 2)
+    return file_error(Code::kUnsupported, region.file_->path_,
+                      "too large for the address space of this build");
+  void* pages = mmap(nullptr, static_cast<size_t>(bytes), PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (pages == MAP_FAILED) return io_error(region.file_->path_, "map", errno);
+  region.pages_ = static_cast<uint8_t*>(pages);
+  return region;
+}
+
+Result<MappedFile> MappedFile::open(std::shared_ptr<const InputFile> file, uint64_t begin,
+                                    uint64_t end) {
+  Result<MappedFile> region = reserve(std::move(file), begin, end);
+  if (!region.ok() || begin == end) return region;
+  TRIT_RETURN_IF_ERROR(region->set_resident({pages_of(begin, end)}));
+  if (region->file_->io() == IoMode::kRead) TRIT_RETURN_IF_ERROR(region->fill(begin, end));
+  return region;
+}
+
+Result<MappedFile> MappedFile::open(const std::string& path, IoMode io) {
+  Result<std::shared_ptr<const InputFile>> file = InputFile::open(path, io);
+  if (!file.ok()) return file.status();
+  const uint64_t size = file.value()->size();
+  return open(std::move(file.value()), 0, size);
+}
+
+void MappedFile::swap(MappedFile* other) {
+  std::swap(file_, other->file_);
+  std::swap(pages_, other->pages_);
+  std::swap(begin_, other->begin_);
+  std::swap(end_, other->end_);
+  std::swap(first_page_, other->first_page_);
+  std::swap(resident_, other->resident_);
+}
+
+MappedFile::~MappedFile() {
+  if (pages_) munmap(pages_, pages_size());
+}
+
+size_t MappedFile::pages_size() const {
+  return pages_ ? static_cast<size_t>(page_ceil(end_) - first_page_) : 0;
+}
+
+Status MappedFile::map(PageRange pages) {
+  const bool owned = file_->io() == IoMode::kRead;
+  uint8_t* at = pages_ + (pages.begin - first_page_);
+  const size_t bytes = static_cast<size_t>(pages.end - pages.begin);
+  if (mmap(at, bytes, owned ? PROT_READ | PROT_WRITE : PROT_READ,
+           MAP_FIXED | MAP_PRIVATE | (owned ? MAP_ANONYMOUS : 0), owned ? -1 : file_->fd_,
+           owned ? 0 : static_cast<off_t>(pages.begin)) == MAP_FAILED)
+    return io_error(file_->path_, "map", errno);
 #ifdef MADV_HUGEPAGE
   // A hint. Linux then reads a file that is not in the page cache yet in pieces of 2 MiB where the
   // file system can, and whoever maps it next takes 7 ms instead of 300 to touch 800 MB
   // (ext4, 6.18).
-  madvise(pages, size, MADV_HUGEPAGE);
+  madvise(at, bytes, MADV_HUGEPAGE);
 #endif
-  mapped.data_ = static_cast<const uint8_t*>(pages);
-  mapped.size_ = size;
-  if (!map) TRIT_RETURN_IF_ERROR(read_whole(file.fd, static_cast<uint8_t*>(pages), size, path));
-  return mapped;
+  return Status();
 }
 
-MappedFile::MappedFile(MappedFile&& other) noexcept {
-  *this = std::move(other);
+Status MappedFile::unmap(PageRange pages) {
+  uint8_t* at = pages_ + (pages.begin - first_page_);
+  const size_t bytes = static_cast<size_t>(pages.end - pages.begin);
+  // Emptied first, under a lock that others' page faults share: replacing them takes no time then.
+  madvise(at, bytes, MADV_DONTNEED);
+  if (mmap(at, bytes, PROT_NONE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) ==
+      MAP_FAILED)
+    return io_error(file_->path_, "unmap", errno);
+  return Status();
 }
 
-MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
-  std::swap(data_, other.data_);
-  std::swap(size_, other.size_);
-  std::swap(io_, other.io_);
-  return *this;
+Status MappedFile::set_resident(const std::vector<PageRange>& pages) {
+  const std::vector<PageRange> leaving = difference(resident_, pages);
+  const std::vector<PageRange> coming = difference(pages, resident_);
+  std::vector<PageRange> kept = difference(resident_, leaving), all = pages;
+  for (const PageRange& range : leaving) TRIT_RETURN_IF_ERROR(unmap(range));
+  resident_ = std::move(kept);
+  for (auto range = coming.begin(); range != coming.end(); ++range) {
+    const Status mapped = map(*range);
+    if (mapped.ok()) continue;
+    while (range != coming.begin()) TRIT_RETURN_IF_ERROR(unmap(*--range));
+    return mapped;
+  }
+  resident_ = std::move(all);
+  return Status();
 }
 
-MappedFile::~MappedFile() {
-  if (data_) munmap(const_cast<uint8_t*>(data_), size_);
+Status MappedFile::fill(uint64_t begin, uint64_t end) {
+  uint8_t* to = pages_ + (begin - first_page_);
+  if (file_->io() == IoMode::kRead) return file_->read(begin, to, end - begin);
+  const PageRange pages = pages_of(begin, end);
+  uint8_t* at = pages_ + (pages.begin - first_page_);
+#ifdef MADV_POPULATE_READ
+  // Fails where a plain access would be a signal.
+  if (madvise(at, static_cast<size_t>(pages.end - pages.begin), MADV_POPULATE_READ) == 0)
+    return Status();
+  if (errno != EINVAL && errno != EAGAIN && errno != EINTR)
+    return io_error(file_->path_, "read", errno == EFAULT ? EIO : errno);
+#endif
+  touch(at, at + (pages.end - pages.begin));
+  return Status();
 }
 
-void MappedFile::release(size_t offset, size_t bytes) const {
-  assert(offset <= size_ && bytes <= size_ - offset);
-  if (io_ != IoMode::kMap || !data_) return;  // owned pages would come back as zeros
-  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  const size_t begin = (offset + page - 1) / page * page;
-  const size_t end = (offset + bytes) / page * page;
-  if (begin < end) madvise(const_cast<uint8_t*>(data_) + begin, end - begin, MADV_DONTNEED);
+void MappedFile::release(uint64_t begin, uint64_t end) const {
+  if (!pages_ || file_->io() != IoMode::kMap) return;  // owned pages would come back as zeros
+  const uint64_t first = page_ceil(begin), last = page_floor(end);
+  if (first < last)
+    madvise(pages_ + (first - first_page_), static_cast<size_t>(last - first), MADV_DONTNEED);
 }
 
 }  // namespace trit

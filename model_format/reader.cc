@@ -16,7 +16,7 @@ namespace trit {
 class HeadParser {
  public:
   explicit HeadParser(ModelReader* out)
-      : out_(out), file_{out->path_, "header", 0, out->file_.data(), out->file_.size()} {}
+      : out_(out), file_{out->path_, "header", 0, out->head_.data(), out->size_} {}
 
   Status parse() {
     TRIT_RETURN_IF_ERROR(parse_version());
@@ -90,7 +90,7 @@ Status HeadParser::parse_header() {
   out_->head_bytes_ = file_.get<uint64_t>(header::kHeadBytes);
   out_->base_end_ = file_.get<uint64_t>(header::kBaseEnd);
   out_->file_id_ = file_.get<uint64_t>(header::kFileId);
-  if (file_.bytes < out_->head_bytes_) return too_short(out_->head_bytes_, "head_bytes");
+  if (out_->head_.size() < out_->head_bytes_) return too_short(out_->head_bytes_, "head_bytes");
   TRIT_RETURN_IF_ERROR(file_.require(
       header::kFileBytes, out_->file_bytes_ >= file_.bytes && out_->file_bytes_ <= kMaxFileBytes,
       "at least the size of the file, " + std::to_string(file_.bytes) + ", and at most 2^62",
@@ -190,12 +190,12 @@ Status HeadParser::parse_blocks() {
     BlockInfo block = expected;
     TRIT_RETURN_IF_ERROR(parse_block(record, base, &block));
     out_->blocks_.push_back(block);
-    if (block.offset + block.bytes <= file_.bytes) ++out_->whole_blocks_;
     if (base && ++expected.plane == out_->matrices_[expected.matrix].base_planes) {
       ++expected.matrix;
       expected.plane = 0;
     }
   }
+  out_->whole_blocks_ = out_->whole_blocks_in(file_.bytes);
   return file_.equal(header::kFileBytes, out_->file_bytes_, blocks_end_);
 }
 
@@ -241,20 +241,45 @@ Status HeadParser::parse_block(const Region& r, bool base, BlockInfo* b) {
 }
 
 Result<ModelReader> ModelReader::open(const std::string& path, IoMode io) {
-  Result<MappedFile> file = MappedFile::open(path, io);
+  Result<std::shared_ptr<const InputFile>> file = InputFile::open(path, io);
   if (!file.ok()) return file.status();
   ModelReader reader;
   reader.path_ = path;
   reader.file_ = std::move(file.value());
+  reader.size_ = reader.file_->size();
+  TRIT_RETURN_IF_ERROR(reader.open_head());
   TRIT_RETURN_IF_ERROR(HeadParser(&reader).parse());
   return reader;
 }
 
+// As long as the header says, but no longer than the file and no shorter than any section table:
+// nothing is believed yet.
+Status ModelReader::open_head() {
+  uint8_t start[header::kBytes] = {};
+  TRIT_RETURN_IF_ERROR(file_->read(0, start, std::min<uint64_t>(size_, sizeof start)));
+  const uint64_t says = load<uint64_t>(start + header::kHeadBytes.offset);
+  const uint64_t least = header::kBytes + uint64_t{section_entry::kBytes} * kMaxSections;
+  Result<MappedFile> head = MappedFile::open(file_, 0, std::min(size_, std::max(says, least)));
+  if (!head.ok()) return head.status();
+  head_ = std::move(head.value());
+  return Status();
+}
+
+size_t ModelReader::whole_blocks_in(uint64_t size) const {
+  const auto ends_later = [](uint64_t end, const BlockInfo& b) { return end < b.offset + b.bytes; };
+  const auto cut = std::upper_bound(blocks_.begin(), blocks_.end(), size, ends_later);
+  return static_cast<size_t>(cut - blocks_.begin());
+}
+
+size_t ModelReader::whole_blocks_now() const {
+  return whole_blocks_in(file_->size());
+}
+
 Status ModelReader::check_base() const {
-  if (file_.size() >= base_end_) return Status();
+  if (size_ >= base_end_) return Status();
   return bad_field(Code::kMalformed, path_, "size", "end of file",
                    "at least " + std::to_string(base_end_) + " bytes (base_end)",
-                   std::to_string(file_.size()) + " bytes");
+                   std::to_string(size_) + " bytes");
 }
 
 size_t ModelReader::matrix_index(MatrixRole role, uint32_t layer) const {
@@ -264,11 +289,6 @@ size_t ModelReader::matrix_index(MatrixRole role, uint32_t layer) const {
 
 Span<const float> ModelReader::vector(VectorRole role, uint32_t layer) const {
   return vectors_[static_cast<size_t>(role) * config_.n_layers + layer];
-}
-
-const uint8_t* ModelReader::block_data(size_t block) const {
-  assert(block < whole_blocks_);
-  return file_.data() + blocks_[block].offset;
 }
 
 }  // namespace trit

@@ -1,7 +1,8 @@
 // Opens a .trit file: checks the head (magic, version, sections, their hashes, every field and
 // bound) and the structure of all blocks once, then hands out views. After open() nothing here can
-// fail. Block contents are not hashed here: verify.h does that.
-// No length in the file is trusted: each is checked against the real size of the open file.
+// fail. Only the head is resident: who needs blocks maps them (runtime/plane_stack.h, verify.h,
+// which also hashes them). No length in the file is trusted: each is checked against the real size
+// of the open file.
 #ifndef TRITSTACK_MODEL_FORMAT_READER_H_
 #define TRITSTACK_MODEL_FORMAT_READER_H_
 
@@ -33,7 +34,7 @@ class ModelReader {
  public:
   // kMalformed, kUnsupported (magic, version, unknown required feature), kIo. A file cut after its
   // head opens (see whole_blocks and check_base).
-  static Result<ModelReader> open(const std::string& path, IoMode io = IoMode::kMap);
+  static Result<ModelReader> open(const std::string& path, IoMode io = IoMode::kAuto);
 
   const std::string& path() const { return path_; }
   const ModelConfig& config() const { return config_; }
@@ -42,9 +43,11 @@ class ModelReader {
   Span<const BlockInfo> blocks() const { return blocks_; }  // base blocks first, then by value
   size_t base_blocks() const { return base_blocks_; }
   size_t whole_blocks() const { return whole_blocks_; }  // < blocks().size() in a cut file
+  size_t whole_blocks_now() const;  // of a file that may have grown (a download) or been cut
   // kMalformed naming the bytes needed when the file is cut inside the base: nothing can run then.
   Status check_base() const;
   uint64_t file_id() const { return file_id_; }
+  uint64_t size() const { return size_; }              // of the file when it was opened
   uint64_t file_bytes() const { return file_bytes_; }  // as the head says
   uint64_t head_bytes() const { return head_bytes_; }
   uint64_t base_end() const { return base_end_; }
@@ -59,17 +62,20 @@ class ModelReader {
   Span<const uint8_t> tokenizer() const { return tokenizer_; }       // empty: converted without one
   std::string_view chat_template() const { return chat_template_; }  // the source's text
   std::string_view quantizer_options() const { return quantizer_options_; }
-  // First byte of a block (index into blocks(), < whole_blocks()).
-  const uint8_t* block_data(size_t block) const;
 
-  const MappedFile& file() const { return file_; }
+  const std::shared_ptr<const InputFile>& file() const { return file_; }
+  const MappedFile& head() const { return head_; }
 
  private:
   friend class HeadParser;
   ModelReader() = default;
 
+  Status open_head();
+  size_t whole_blocks_in(uint64_t size) const;
+
   std::string path_;
-  MappedFile file_;
+  std::shared_ptr<const InputFile> file_;
+  MappedFile head_;
   ModelConfig config_;
   GenerationDefaults generation_;
   std::vector<MatrixInfo> matrices_;
@@ -78,7 +84,7 @@ class ModelReader {
   Span<const uint8_t> tokenizer_;
   std::string_view chat_template_, quantizer_options_;
   size_t base_blocks_ = 0, whole_blocks_ = 0;
-  uint64_t file_id_ = 0, file_bytes_ = 0, head_bytes_ = 0, base_end_ = 0;
+  uint64_t file_id_ = 0, size_ = 0, file_bytes_ = 0, head_bytes_ = 0, base_end_ = 0;
   uint16_t version_major_ = 0, version_minor_ = 0;
 };
 

@@ -22,8 +22,9 @@ constexpr uint64_t kReleaseAlign = 65536;  // a multiple of every page size
 
 class Verifier {
  public:
-  Verifier(const ModelReader& model, const std::function<void(uint64_t, uint64_t)>& progress)
-      : model_(model), progress_(progress) {}
+  Verifier(const ModelReader& model, const MappedFile& file,
+           const std::function<void(uint64_t, uint64_t)>& progress)
+      : model_(model), file_(file), progress_(progress) {}
 
   Result<VerifyReport> run() {
     const Span<const BlockInfo> blocks = model_.blocks();
@@ -37,7 +38,7 @@ class Verifier {
   }
 
  private:
-  const uint8_t* here() const { return model_.file().data() + at_; }
+  const uint8_t* here() const { return file_.at(at_); }
 
   std::string name_of(const BlockInfo& b) const {
     return "block " + matrix_name(model_.matrices()[b.matrix]) + " plane " +
@@ -50,23 +51,24 @@ class Verifier {
   }
   Status missing(const BlockInfo& b) const {
     return wrong(b, "", b.offset, std::to_string(model_.file_bytes()) + " bytes of file",
-                 std::to_string(model_.file().size()) + " bytes (cut short)");
+                 std::to_string(model_.size()) + " bytes (cut short)");
   }
 
   // `bytes` from here are done: report them and give their pages back.
   void advance(uint64_t bytes) {
     at_ += bytes;
-    model_.file().release(released_, at_ - released_);
+    file_.release(released_, at_);
     released_ = at_ - at_ % kReleaseAlign;
     if (progress_) progress_(at_, model_.file_bytes());
   }
 
   Status check_gap(uint64_t end) {
-    const uint8_t* data = model_.file().data();
-    const uint8_t* stray = std::find_if(data + at_, data + end, [](uint8_t b) { return b != 0; });
-    if (stray != data + end)
+    const uint8_t* stray =
+        std::find_if(here(), file_.at(end), [](uint8_t byte) { return byte != 0; });
+    if (stray != file_.at(end))
       return bad_field(Code::kMalformed, model_.path(), "gap",
-                       "offset " + std::to_string(stray - data), "0", std::to_string(*stray));
+                       "offset " + std::to_string(at_ + static_cast<uint64_t>(stray - here())), "0",
+                       std::to_string(*stray));
     advance(end - at_);
     return Status();
   }
@@ -79,6 +81,7 @@ class Verifier {
   Status check_values(const BlockInfo& b, uint64_t done, uint64_t bytes) const;
 
   const ModelReader& model_;
+  const MappedFile& file_;  // all blocks
   const std::function<void(uint64_t, uint64_t)>& progress_;
   uint64_t at_ = 0, released_ = 0;
 };
@@ -194,7 +197,10 @@ Result<VerifyReport> verify_file(const std::string& path,
   TRIT_RETURN_IF_ERROR(model->check_base());
   if (const Span<const uint8_t> tokenizer = model->tokenizer(); !tokenizer.empty())
     TRIT_RETURN_IF_ERROR(TokenizerSection::open(tokenizer, model->config().vocab, path).status());
-  return Verifier(model.value(), progress).run();
+  const Result<MappedFile> blocks =
+      MappedFile::open(model->file(), model->head_bytes(), model->size());
+  if (!blocks.ok()) return blocks.status();
+  return Verifier(model.value(), blocks.value(), progress).run();
 }
 
 }  // namespace trit

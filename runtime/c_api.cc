@@ -110,9 +110,8 @@ trit_status trit_model_open(const char* path, const trit_model_options* options,
     trit_model_options_init(&o);
     TRIT_RETURN_IF_ERROR(read_options(options, &o));
     ModelOptions model_options;
-    model_options.planes = o.planes;
-    model_options.head_planes = o.head_planes;
-    model_options.io = o.io_read ? IoMode::kRead : IoMode::kMap;
+    model_options.planes = {{o.planes, o.head_planes}, o.memory_bytes, o.force != 0};
+    model_options.io = o.io_read ? IoMode::kRead : IoMode::kAuto;
     model_options.verify = o.verify != 0;
     auto opened = Model::open(path, model_options);
     if (!opened.ok()) return opened.status();
@@ -146,20 +145,47 @@ trit_status trit_model_get_info(const trit_model* model, trit_model_info* info) 
     i.ffn = c.ffn;
     i.vocab = c.vocab;
     i.max_context = c.max_positions;
-    i.planes = m.resident().layers;
-    i.head_planes = m.resident().head;
+    const ResidentPlanes resident = m.resident();
+    i.planes = resident.layers;
+    i.head_planes = resident.head;
     i.dense = m.dense();
     i.dense_f32 = m.dense_f32();
     i.has_tokenizer = m.tokenizer() != nullptr;
     i.blocks_stored = static_cast<uint32_t>(reader.blocks().size());
-    i.blocks_present = static_cast<uint32_t>(reader.whole_blocks());
-    i.blocks_in_use = static_cast<uint32_t>(m.resident().blocks);
+    const PlaneStack::Figures figures = m.planes().figures();
+    i.blocks_present = static_cast<uint32_t>(figures.whole_blocks);
+    i.prefix_blocks = static_cast<uint32_t>(figures.blocks);
+    i.memory_bytes = figures.budget_bytes;
+    i.resident_bytes = figures.resident_bytes;
+    i.smallest_bytes = figures.smallest_bytes;
+    i.blocks_in_use = static_cast<uint32_t>(resident.blocks);
     i.file_bytes = reader.file_bytes();
-    i.weight_bytes = m.resident().weight_bytes;
-    i.parameters = m.resident().parameters;
+    i.weight_bytes = resident.weight_bytes;
+    i.parameters = resident.parameters;
     i.chat_family = family_name(c.chat_family);
     std::memcpy(info, &i, size);
     return Status();
+  });
+}
+
+trit_status trit_model_set_memory(trit_model* model, uint64_t bytes) {
+  return guarded([&]() -> Status {
+    TRIT_REQUIRE(model);
+    return model->model->planes().set_budget(bytes);
+  });
+}
+
+trit_status trit_model_set_planes(trit_model* model, uint32_t planes, uint32_t head_planes) {
+  return guarded([&]() -> Status {
+    TRIT_REQUIRE(model);
+    return model->model->planes().set_caps({planes, head_planes});
+  });
+}
+
+trit_status trit_model_settle(trit_model* model) {
+  return guarded([&]() -> Status {
+    TRIT_REQUIRE(model);
+    return model->model->planes().settle();
   });
 }
 

@@ -39,9 +39,13 @@ class Answer {
     const Status appended = session_->append({&id, 1}, nullptr);
     if (complete) return Stop::kText;
     if (refused) return Stop::kCallback;
-    if (!appended.ok()) return Stop::kCancelled;
+    if (appended.code() == Code::kCancelled) return Stop::kCancelled;
+    if (!appended.ok()) failure_ = appended;
     return std::nullopt;
   }
+
+  // Why the answer cannot go on at all: the file of the model failed.
+  const Status& failure() const { return failure_; }
 
   void hand_out_rest() {
     text_.clear();
@@ -60,6 +64,7 @@ class Answer {
   StopMatcher matcher_;
   std::optional<StreamDecoder> decoder_;
   std::string text_;  // of the current token
+  Status failure_;
 };
 
 }  // namespace
@@ -108,7 +113,8 @@ Result<GenerateResult> generate(Session* session, const GenerateOptions& options
   Answer answer(session, options);
   GenerateResult result;
   std::optional<Stop> stop;
-  while (!stop) stop = answer.next_token(&result.tokens);
+  while (!stop && answer.failure().ok()) stop = answer.next_token(&result.tokens);
+  if (!answer.failure().ok()) return answer.failure();
   result.stop = *stop;
   // After a stop text or a refusal nobody wants what was held back.
   if (result.stop != Stop::kText && result.stop != Stop::kCallback) answer.hand_out_rest();

@@ -64,18 +64,31 @@ Status check_caps(const ModelReader& reader, const PlaneCaps& caps) {
   return check_cap(reader, "head planes", caps.head_planes, least_head);
 }
 
-uint64_t page_bytes() {
-  static const uint64_t bytes = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  return bytes;
+bool PlaneSelection::holds(const ModelReader& reader, size_t block) const {
+  const BlockInfo& info = reader.blocks()[block];
+  return block < blocks && caps.lets_in(reader.matrices()[info.matrix], info.plane);
 }
 
-PageRange pages_of(uint64_t begin, uint64_t end) {
-  const uint64_t page = page_bytes();
-  return {begin / page * page, round_up(end, page)};
+bool operator==(const PlaneSelection& a, const PlaneSelection& b) {
+  return a.blocks == b.blocks && a.caps.planes == b.caps.planes &&
+         a.caps.head_planes == b.caps.head_planes;
 }
 
-uint64_t process_bytes() {
-  return std::max(kProcessBytes, resident_now() + kProcessGrowth);
+PlaneSelection common_planes(const PlaneSelection& a, const PlaneSelection& b) {
+  // 0 is no cap: one less than that is the largest number.
+  const auto lower = [](uint32_t x, uint32_t y) { return std::min(x - 1, y - 1) + 1; };
+  return {std::min(a.blocks, b.blocks),
+          {lower(a.caps.planes, b.caps.planes), lower(a.caps.head_planes, b.caps.head_planes)}};
+}
+
+std::vector<PageRange> pages_of(const ModelReader& reader, const PlaneSelection& planes) {
+  std::vector<PageRange> pages;
+  for (size_t i = 0; i < planes.blocks; ++i) {
+    const BlockInfo& block = reader.blocks()[i];
+    if (planes.holds(reader, i))
+      append_pages(&pages, pages_of(block.offset, block.offset + block.bytes));
+  }
+  return pages;
 }
 
 MemoryUse session_use(const ModelReader& reader, const SessionShape& shape) {
@@ -95,18 +108,26 @@ MemoryUse session_use(const ModelReader& reader, const SessionShape& shape) {
   return use;
 }
 
-MemoryPlan::MemoryPlan(const ModelReader& reader, const PlaneCaps& caps, uint64_t process)
-    : reader_(&reader), caps_(caps) {
-  fixed_.process = process + table_bytes(reader);
+MemoryPlan::MemoryPlan(const ModelReader& reader, const PlaneCaps& caps) : reader_(&reader) {
+  const uint64_t head = pages_of(0, reader.head_bytes()).end;  // resident: it was hashed
+  const uint64_t tables = table_bytes(reader), now = resident_now();
+  fixed_.process =
+      std::max(kProcessBytes + tables, now + kProcessGrowth - std::min(head + tables, now));
   fixed_.tokenizer = reader.tokenizer().size();
-  fixed_.head = round_up(reader.head_bytes(), page_bytes()) - fixed_.tokenizer;
-  weights_.reserve(reader.blocks().size() + 1);
-  weights_.push_back(0);
+  fixed_.head = head - fixed_.tokenizer;
+  set_caps(caps);
+}
+
+void MemoryPlan::set_caps(const PlaneCaps& caps) {
+  caps_ = caps;
+  weights_.assign(1, 0);
+  const PlaneSelection all{reader_->blocks().size(), caps};
   uint64_t end = 0;  // of the pages counted
-  for (const BlockInfo& block : reader.blocks()) {
+  for (size_t i = 0; i < all.blocks; ++i) {
+    const BlockInfo& block = reader_->blocks()[i];
+    const PageRange pages = pages_of(block.offset, block.offset + block.bytes);
     uint64_t bytes = 0;
-    if (caps.lets_in(reader.matrices()[block.matrix], block.plane)) {
-      const PageRange pages = pages_of(block.offset, block.offset + block.bytes);
+    if (all.holds(*reader_, i)) {
       bytes = pages.end - std::max(pages.begin, end);
       end = pages.end;
     }

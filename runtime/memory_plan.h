@@ -27,9 +27,22 @@ struct PlaneCaps {
 // kUsage when the base of some matrix has more planes than its cap.
 Status check_caps(const ModelReader& reader, const PlaneCaps& caps);
 
+// The blocks in use: those of a prefix of the stored order that the caps let in.
+struct PlaneSelection {
+  size_t blocks = 0;
+  PlaneCaps caps;
+
+  bool holds(const ModelReader& reader, size_t block) const;
+};
+bool operator==(const PlaneSelection& a, const PlaneSelection& b);
+// What both hold.
+PlaneSelection common_planes(const PlaneSelection& a, const PlaneSelection& b);
+// The pages of those blocks.
+std::vector<PageRange> pages_of(const ModelReader& reader, const PlaneSelection& planes);
+
 // Bytes by what they are for. Their sum is the peak of the process.
 struct MemoryUse {
-  uint64_t process = 0;      // code, libraries, heap, the main thread's stack
+  uint64_t process = 0;      // code, libraries, heap, what else the program holds already
   uint64_t head = 0;         // config, tables, norms and biases
   uint64_t tokenizer = 0;    // also of the head
   uint64_t weights = 0;      // planes of the prefix
@@ -45,23 +58,13 @@ struct MemoryUse {
 // The part of a session: cache, activations, threads.
 MemoryUse session_use(const ModelReader& reader, const SessionShape& shape);
 
-// Code, libraries and heap of a process that runs a model, or what this one has resident already
-// when that is more.
-uint64_t process_bytes();
-
-// Pages that hold bytes [begin, end) of a file, as bytes [first, last).
-struct PageRange {
-  uint64_t begin = 0, end = 0;
-};
-uint64_t page_bytes();
-PageRange pages_of(uint64_t begin, uint64_t end);
-
 class MemoryPlan {
  public:
-  // `reader` outlives the plan. `process`: bytes of the process itself.
-  MemoryPlan(const ModelReader& reader, const PlaneCaps& caps, uint64_t process = process_bytes());
+  // `reader` outlives the plan.
+  MemoryPlan(const ModelReader& reader, const PlaneCaps& caps);
 
   const PlaneCaps& caps() const { return caps_; }
+  void set_caps(const PlaneCaps& caps);
   // Sessions that run at once, each counted in full.
   void add(const MemoryUse& session);
   void remove(const MemoryUse& session);

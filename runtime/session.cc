@@ -2,9 +2,6 @@
 // call early, and then the cache holds the tokens of finished chunks.
 #include "runtime/session.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
 #include <string>
@@ -13,8 +10,6 @@
 namespace trit {
 
 namespace {
-
-constexpr uint64_t kHugePage = 2 << 20;
 
 Status out_of_range(const char* field, uint32_t most, uint32_t found) {
   return Status(Code::kUsage, std::string("session: ") + field + ": expected at most " +
@@ -35,56 +30,37 @@ SamplingOptions default_sampling(const Model& model) {
   return o;
 }
 
-Session::Session(std::shared_ptr<const Model> model, const SessionShape& shape)
+Session::Session(std::shared_ptr<const Model> model, const SessionShape& shape,
+                 std::unique_ptr<SessionMemory> memory)
     : model_(std::move(model)),
       shape_(shape),
+      memory_(std::move(memory)),
       pool_(shape.threads),
-      buffers_{{Ops(&model_->config(), &model_->kernels(), &pool_, &cancel_), {}, {}, {}}, {}} {}
+      buffers_{{Ops(&model_->config(), &model_->kernels(), &pool_, &cancel_), {}, {}, {}}, {}} {
+  Arena arena(memory_->data());
+  buffers_.carve(&arena, model_->reader(), shape_);
+  buffers_.sampler.limit(model_->sampled_ids());
+}
 
 Result<std::unique_ptr<Session>> Session::open(std::shared_ptr<const Model> model,
                                                const SessionOptions& options) {
   const Result<SessionShape> shape = session_shape(model->reader(), options);
   if (!shape.ok()) return shape.status();
-  std::unique_ptr<Session> session(new Session(std::move(model), shape.value()));
-  TRIT_RETURN_IF_ERROR(session->allocate());
-  session->buffers_.sampler.limit(session->model().sampled_ids());
+  auto memory = model->planes().claim(shape.value());
+  if (!memory.ok()) return memory.status();
+  std::unique_ptr<Session> session(
+      new Session(std::move(model), shape.value(), std::move(memory.value())));
   TRIT_RETURN_IF_ERROR(session->set_sampling(default_sampling(session->model())));
   return session;
 }
 
-Status Session::allocate() {
-  Arena measure(nullptr);
-  buffers_.carve(&measure, model_->reader(), shape_);
-  // What cannot be resident is refused here: an overcommitting system would grant it, and end the
-  // process when the cache fills.
-  const uint64_t physical = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
-                            static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
-  if (!measure.overflowed() && measure.used() <= physical) {
-    void* memory = nullptr;
-    if (posix_memalign(&memory, kHugePage, measure.used()) == 0) memory_.reset(memory);
-    memory_bytes_ = measure.used();
-  }
-  if (!memory_) {
-    return Status(Code::kMemory,
-                  "session: a context of " + std::to_string(shape_.context) + " needs " +
-                      (measure.overflowed() ? "more bytes than can be addressed"
-                                            : std::to_string(measure.used()) + " bytes") +
-                      ", more than there are; try a smaller context");
-  }
-  Arena arena(memory_.get());
-  buffers_.carve(&arena, model_->reader(), shape_);
-  return Status();
-}
-
 // Huge pages make attention over a long cache 7 % faster (16k positions of Llama-3.2-1B); but each
 // head's run begins with one, so a short conversation would pay for the whole cache at its first
-// token. They are asked for once half of it is in use. Nothing is touched before it is needed.
+// token. They are asked for once half of it is in use.
 void Session::reach(size_t position) {
   if (huge_pages_ || position <= shape_.context / 2) return;
   huge_pages_ = true;
-#ifdef MADV_HUGEPAGE
-  if (memory_bytes_ >= kHugePage) madvise(memory_.get(), memory_bytes_, MADV_HUGEPAGE);
-#endif
+  memory_->want_huge_pages();
 }
 
 Status Session::check(Span<const int32_t> ids, size_t position) const {
@@ -111,9 +87,12 @@ Status Session::append(Span<const int32_t> ids, float* all_logits) {
     const uint32_t n_logits = all_logits ? count : last ? 1 : 0;
     float* to = all_logits ? all_logits + done * vocab : buffers_.logits;
     has_logits_ = false;
-    if (!forward(model_->config(), model_->weights(), &buffers_.workspace, ids.data() + done, count,
+    const std::shared_ptr<const PlaneSet> planes = model_->planes().current();
+    planes_ = planes->selection;
+    if (!forward(model_->config(), planes->weights, &buffers_.workspace, ids.data() + done, count,
                  position_, n_logits, to))
       return Status(Code::kCancelled, "cancelled");
+    TRIT_RETURN_IF_ERROR(model_->planes().check_file());
     std::memcpy(buffers_.tokens + position_, ids.data() + done, count * sizeof *buffers_.tokens);
     position_ += count;
     done += count;

@@ -6,7 +6,6 @@
 #define TRITSTACK_RUNTIME_SESSION_H_
 
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 
 #include "model_format/span.h"
@@ -37,6 +36,9 @@ class Session {
   // [vocab] after the last token; null when there are none (nothing appended, or cancelled).
   const float* logits() const { return has_logits_ ? buffers_.logits : nullptr; }
 
+  // What the last pass of prefill or decode used: the planes of a model may change between passes.
+  const PlaneSelection& last_planes() const { return planes_; }
+
   // Appends ids; all_logits: null or [ids.size()][vocab]. See trit_session_prefill.
   Status prefill(Span<const int32_t> ids, float* all_logits);
   // Makes the cache hold exactly ids, keeping the part it already shares with them.
@@ -59,23 +61,19 @@ class Session {
   Status append(Span<const int32_t> ids, float* all_logits);
 
  private:
-  struct Free {
-    void operator()(void* memory) const { std::free(memory); }
-  };
-
-  Session(std::shared_ptr<const Model> model, const SessionShape& shape);
-  Status allocate();
+  Session(std::shared_ptr<const Model> model, const SessionShape& shape,
+          std::unique_ptr<SessionMemory> memory);
   void reach(size_t position);
   Status check(Span<const int32_t> ids, size_t position) const;
 
   const std::shared_ptr<const Model> model_;
   const SessionShape shape_;
+  const std::unique_ptr<SessionMemory> memory_;
   CancelFlag cancel_;
   ThreadPool pool_;
   SessionBuffers buffers_;
-  std::unique_ptr<void, Free> memory_;
-  uint64_t memory_bytes_ = 0;
   bool huge_pages_ = false;
+  PlaneSelection planes_;  // of the last pass
   uint32_t position_ = 0;  // tokens in the cache
   bool has_logits_ = false;
 };

@@ -5,9 +5,9 @@
  *     sentence, per thread, until this thread's next failing call.
  *  2. Option structs begin with struct_size: fill them with the matching *_init() function, then
  *     change what you want. NULL options mean the defaults.
- *  3. A model is immutable and may be shared by sessions of many threads. A session is used by one
- *     thread at a time; trit_session_cancel() may come from any thread. A model may be closed while
- *     sessions of it live: they keep it. Closing NULL does nothing.
+ *  3. A model may be shared by sessions of many threads; its functions may be called from any. A
+ *     session is used by one thread at a time; trit_session_cancel() may come from any thread. A
+ *     model may be closed while sessions of it live: they keep it. Closing NULL does nothing.
  *  4. Text is UTF-8 with an explicit length; token ids are int32_t in [0, vocab).
  *  5. Buffers belong to the caller unless said; functions that fill one take its capacity and
  * report the size needed, so a first call with capacity 0 asks for it.
@@ -65,8 +65,10 @@ typedef struct trit_model_options {
   uint32_t struct_size;
   uint32_t planes;      /* planes of each layer matrix; 0: all stored. Below the base: TRIT_USAGE */
   uint32_t head_planes; /* planes of embedding and head; 0: all stored */
-  uint32_t io_read;     /* 0: map the file; 1: read it into owned memory */
-  uint32_t verify;      /* 0: head and structure; 1: every block hash too */
+  uint32_t io_read; /* 0: map the file (on network file systems read it); 1: read it into memory */
+  uint32_t verify;  /* 0: head and structure; 1: every block hash too */
+  uint32_t force;   /* 1: run below the smallest budget too, slowly, from reclaimable pages */
+  uint64_t memory_bytes; /* budget, see trit_model_set_memory(); 0: none */
 } trit_model_options;
 TRIT_API void trit_model_options_init(trit_model_options* options);
 
@@ -93,9 +95,30 @@ typedef struct trit_model_info {
   uint64_t weight_bytes;   /* of the planes in use: what one token reads */
   uint64_t parameters;     /* weights of all matrices */
   const char* chat_family; /* "qwen3", ... "plain" */
+  uint64_t memory_bytes;   /* the budget; 0: none */
+  uint64_t resident_bytes; /* of the whole process with these planes and all open sessions */
+  uint64_t smallest_bytes; /* the least budget that the open sessions leave possible */
+  uint32_t prefix_blocks;  /* the planes in use are among the first so many of blocks_stored */
 } trit_model_info;
 /* Fills *info; set info->struct_size = sizeof *info first. */
 TRIT_API trit_status trit_model_get_info(const trit_model* model, trit_model_info* info);
+
+/* What the model may use may change at any time, while sessions of it run: each forward pass (one
+ * token, or one chunk of a prompt) uses one set of planes, and what the cache holds stays. Planes
+ * leave memory as soon as no pass uses them; more planes come in on a thread of the model and are
+ * used when they are whole. Each call also looks whether the file has grown (a download going on).
+ *
+ * A budget is the peak resident memory of the whole process: the planes in use (the longest prefix
+ * of the stored order that fits), the cache and buffers of all open sessions, tables, tokenizer,
+ * code. Opening a session may take planes away. TRIT_MEMORY, with the smallest budget that works
+ * in the message, when not even the base fits; nothing changes then. 0: no limit. */
+TRIT_API trit_status trit_model_set_memory(trit_model* model, uint64_t bytes);
+/* The most planes of each matrix, as in trit_model_options; a budget still holds. */
+TRIT_API trit_status trit_model_set_planes(trit_model* model, uint32_t planes,
+                                           uint32_t head_planes);
+/* Waits until the last change is complete; passes that run may delay that. TRIT_IO or TRIT_MEMORY:
+ * more planes could not come in, those from before are in use. */
+TRIT_API trit_status trit_model_settle(trit_model* model);
 
 /* ---- text -------------------------------------------------------------------------------------
  */

@@ -14,6 +14,7 @@
 #include "model_format/json.h"
 #include "model_format/reader.h"
 #include "model_format/verify.h"
+#include "tests/support/blocks.h"
 #include "tests/support/random.h"
 #include "tests/support/skip.h"
 #include "tests/support/temp_dir.h"
@@ -66,16 +67,17 @@ std::string converted(const std::string& source, Encoding encoding, uint32_t thr
 }
 
 // Plane 0 of a native or one block of a dense matrix.
-const uint8_t* only_block(const ModelReader& reader, size_t matrix) {
-  for (size_t b = 0; b < reader.blocks().size(); ++b)
-    if (reader.blocks()[b].matrix == matrix) return reader.block_data(b);
+const uint8_t* only_block(const Blocks& blocks, size_t matrix) {
+  for (size_t b = 0; b < blocks.reader().blocks().size(); ++b)
+    if (blocks.reader().blocks()[b].matrix == matrix) return blocks.data(b);
   return nullptr;
 }
 
 std::vector<int8_t> native_row(const ModelReader& reader, size_t matrix, uint32_t row) {
   const MatrixInfo& m = reader.matrices()[matrix];
   std::vector<int8_t> trits(m.cols);
-  const uint8_t* tile = only_block(reader, matrix) + block_scale_bytes(m, 0) +
+  const Blocks blocks(reader);
+  const uint8_t* tile = only_block(blocks, matrix) + block_scale_bytes(m, 0) +
                         row / kTileRows * row_vectors(m.cols, m.group) * kVectorBytes;
   unpack_row(tile, row % kTileRows, m.cols, m.group, trits.data());
   return trits;
@@ -83,7 +85,7 @@ std::vector<int8_t> native_row(const ModelReader& reader, size_t matrix, uint32_
 
 float native_scale(const ModelReader& reader, size_t matrix, uint32_t row) {
   float scale;
-  std::memcpy(&scale, only_block(reader, matrix) + 4 * row, 4);
+  std::memcpy(&scale, only_block(Blocks(reader), matrix) + 4 * row, 4);
   return scale;
 }
 
@@ -127,10 +129,10 @@ TEST_CASE("a dense f32 file holds exactly the tensors, whatever their type and s
   const auto reader = ModelReader::open(dir.path("out.trit"));
   REQUIRE(reader.ok());
   const size_t up = reader->matrix_index(MatrixRole::kUp, 1);
-  CHECK(std::memcmp(only_block(reader.value(), up), values.data(), values.size() * 4) == 0);
+  CHECK(std::memcmp(only_block(Blocks(reader.value()), up), values.data(), values.size() * 4) == 0);
   const std::string& q = checkpoint.tensor("model.layers.0.self_attn.q_proj.weight").bytes;
-  CHECK(std::memcmp(only_block(reader.value(), reader->matrix_index(MatrixRole::kQ, 0)), q.data(),
-                    q.size()) == 0);
+  CHECK(std::memcmp(only_block(Blocks(reader.value()), reader->matrix_index(MatrixRole::kQ, 0)),
+                    q.data(), q.size()) == 0);
   const std::string& bias = checkpoint.tensor("model.layers.1.self_attn.k_proj.bias").bytes;
   const auto k_bias = reader->vector(VectorRole::kKBias, 1);
   REQUIRE(k_bias.size() * 4 == bias.size());
@@ -153,7 +155,7 @@ TEST_CASE("a large matrix is cut into row blocks and none is lost") {
   REQUIRE(run(options_for(dir, Encoding::kDenseF32)).ok());
   const auto reader = ModelReader::open(dir.path("out.trit"));
   REQUIRE(reader.ok());
-  CHECK(std::memcmp(only_block(reader.value(), 0), values.data(), values.size() * 4) == 0);
+  CHECK(std::memcmp(only_block(Blocks(reader.value()), 0), values.data(), values.size() * 4) == 0);
 }
 
 TEST_CASE("packed ternary weights and their scale arrive exactly, odd rows too") {

@@ -8,6 +8,7 @@
 #include "model_format/convert/hf_config.h"
 #include "model_format/reader.h"
 #include "model_format/verify.h"
+#include "tests/support/blocks.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_checkpoint.h"
 #include "tests/support/tiny_model.h"
@@ -77,7 +78,8 @@ TEST_CASE(
   CHECK(m.errors[3] == 0);
   CHECK(m.errors[0] > m.errors[1]);
   uint64_t counts[3] = {};
-  const uint8_t* tile = reader.value().block_data(0) + block_scale_bytes(m, 0);
+  const Blocks blocks(reader.value());
+  const uint8_t* tile = blocks.data(0) + block_scale_bytes(m, 0);
   std::vector<int8_t> trits(m.cols);
   for (uint32_t row = 0; row < m.rows; ++row) {
     unpack_row(tile + row / kTileRows * row_vectors(m.cols, m.group) * kVectorBytes,

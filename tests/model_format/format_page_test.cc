@@ -7,6 +7,7 @@
 #include "model_format/checksum.h"
 #include "model_format/reader.h"
 #include "tests/model_format/second_reader.h"
+#include "tests/support/blocks.h"
 #include "tests/support/temp_dir.h"
 
 namespace trit {
@@ -46,12 +47,13 @@ std::vector<float> kernel_row(const ModelReader& model, uint32_t matrix, uint32_
   view.prefix_factor = 1;
   for (uint32_t p = planes; m.encoding == Encoding::kTied && p < m.planes; ++p)
     view.prefix_factor *= 3;
+  const Blocks blocks(model);
   for (size_t i = 0; i < model.blocks().size(); ++i) {
     const BlockInfo& b = model.blocks()[i];
     if (b.matrix != matrix || b.plane >= planes) continue;
-    view.digits[b.plane] = model.block_data(i) + block_scale_bytes(m, b.plane);
-    view.scales[b.plane] = reinterpret_cast<const uint16_t*>(model.block_data(i));
-    view.row_scales = reinterpret_cast<const float*>(model.block_data(i));
+    view.digits[b.plane] = blocks.data(i) + block_scale_bytes(m, b.plane);
+    view.scales[b.plane] = reinterpret_cast<const uint16_t*>(blocks.data(i));
+    view.row_scales = reinterpret_cast<const float*>(blocks.data(i));
   }
   std::vector<float> out(m.cols);
   dequantize_row(&view, row, out.data());

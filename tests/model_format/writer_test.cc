@@ -19,6 +19,7 @@
 #include "model_format/reader.h"
 #include "model_format/verify.h"
 #include "tests/model_format/second_reader.h"
+#include "tests/support/blocks.h"
 #include "tests/support/temp_dir.h"
 
 namespace trit {
@@ -132,8 +133,9 @@ TEST_CASE("all encodings and features come back as they were written, and verify
               has_vector(read->config(), r) ? vector_size(read->config(), r) : 0;
           CHECK(read->vector(r, 0).size() == expected);
         }
+        const Blocks blocks(read.value());
         for (size_t i = 0; i < read->blocks().size(); ++i)
-          CHECK(reinterpret_cast<uintptr_t>(read->block_data(i)) % 64 == 0);
+          CHECK(reinterpret_cast<uintptr_t>(blocks.data(i)) % 64 == 0);
       }
     }
   }

@@ -53,8 +53,7 @@ void check_against_reference(TinyModel model, uint32_t planes = 0, uint32_t head
     const ReferenceResult expected = reference_logits(reader.value(), kIds, planes, head_planes);
     if (expected.tie_distance < kNearTie) continue;
     ModelOptions options;
-    options.planes = planes;
-    options.head_planes = head_planes;
+    options.planes.caps = {planes, head_planes};
     const double error = nmse(runtime_logits(path, options, CacheType::kF32), expected.logits);
     CHECK(error < kTolerance);
     // An f16 cache rounds keys and values to 11 bits: 2^-12 relative, 6e-8 squared, grown a little

@@ -107,7 +107,7 @@ TEST_CASE("BitNet checkpoints give the oracle's logits, int8 inputs included") {
   for (const std::string name : {"bitnet-tiny", "bitnet-divide-tiny"}) {
     CAPTURE(name);
     const auto model = dense_model(dir, "random/" + name);
-    CHECK(model->weights().layers[0].q.encoding == Encoding::kNative);
+    CHECK(model->planes().current()->weights.layers[0].q.encoding == Encoding::kNative);
     CHECK(error_of(model, name + ".exact") <= 1e-6);
     CHECK(error_of(model, name) <= 1e-2);
   }

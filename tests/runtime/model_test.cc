@@ -26,8 +26,7 @@ TinyModel tied_model() {
 Result<std::shared_ptr<const Model>> open_with(const std::string& path, uint32_t planes,
                                                uint32_t head_planes) {
   ModelOptions options;
-  options.planes = planes;
-  options.head_planes = head_planes;
+  options.planes.caps = {planes, head_planes};
   return Model::open(path, options);
 }
 
@@ -55,8 +54,8 @@ TEST_CASE("planes asked for are resident: all by default, never more than stored
   CHECK(base->resident().head == 3);
   CHECK(base->resident().blocks == 14 * 2 + 3);
   CHECK(base->resident().weight_bytes < all->resident().weight_bytes);
-  CHECK(base->weights().layers[1].down.planes.prefix_factor == 3);
-  CHECK(base->weights().head.planes.prefix_factor == 3);
+  CHECK(base->planes().current()->weights.layers[1].down.planes.prefix_factor == 3);
+  CHECK(base->planes().current()->weights.head.planes.prefix_factor == 3);
   CHECK(open_with(path, 100, 100).value()->resident().blocks == all->resident().blocks);
 }
 

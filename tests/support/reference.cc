@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "kernels/half.h"
+#include "tests/support/blocks.h"
 
 namespace trit {
 
@@ -28,18 +29,18 @@ double scale_at(const MatrixInfo& m, const uint8_t* block, uint32_t row, uint32_
   return f16_to_f32(reinterpret_cast<const uint16_t*>(block)[index]);
 }
 
-const uint8_t* find_block(const ModelReader& reader, size_t matrix, uint32_t plane) {
-  for (size_t i = 0; i < reader.whole_blocks(); ++i) {
-    const BlockInfo& block = reader.blocks()[i];
-    if (block.matrix == matrix && block.plane == plane) return reader.block_data(i);
+const uint8_t* find_block(const Blocks& blocks, size_t matrix, uint32_t plane) {
+  for (size_t i = 0; i < blocks.reader().whole_blocks(); ++i) {
+    const BlockInfo& block = blocks.reader().blocks()[i];
+    if (block.matrix == matrix && block.plane == plane) return blocks.data(i);
   }
   return nullptr;
 }
 
-void add_plane(const ModelReader& reader, size_t index, uint32_t plane, Rows* weights) {
-  const MatrixInfo& m = reader.matrices()[index];
-  const uint8_t* block = find_block(reader, index, plane);
-  const uint8_t* scales = m.encoding == Encoding::kTied ? find_block(reader, index, 0) : block;
+void add_plane(const Blocks& blocks, size_t index, uint32_t plane, Rows* weights) {
+  const MatrixInfo& m = blocks.reader().matrices()[index];
+  const uint8_t* block = find_block(blocks, index, plane);
+  const uint8_t* scales = m.encoding == Encoding::kTied ? find_block(blocks, index, 0) : block;
   const uint8_t* digits = block + block_scale_bytes(m, plane);
   const size_t tile_bytes = row_vectors(m.cols, m.group) * kVectorBytes;
   const double weight = m.encoding == Encoding::kTied ? std::pow(3.0, m.planes - 1.0 - plane) : 1.0;
@@ -51,13 +52,13 @@ void add_plane(const ModelReader& reader, size_t index, uint32_t plane, Rows* we
   }
 }
 
-PlainMatrix load(const ModelReader& reader, MatrixRole role, uint32_t layer, uint32_t planes) {
-  const size_t index = reader.matrix_index(role, layer);
-  const MatrixInfo& m = reader.matrices()[index];
+PlainMatrix load(const Blocks& blocks, MatrixRole role, uint32_t layer, uint32_t planes) {
+  const size_t index = blocks.reader().matrix_index(role, layer);
+  const MatrixInfo& m = blocks.reader().matrices()[index];
   PlainMatrix out;
   out.weights.assign(m.rows, Vector(m.cols));
   if (is_dense(m.encoding)) {
-    const uint8_t* block = find_block(reader, index, 0);
+    const uint8_t* block = find_block(blocks, index, 0);
     for (size_t r = 0; r < m.rows; ++r) {
       for (size_t c = 0; c < m.cols; ++c) {
         out.weights[r][c] =
@@ -71,17 +72,21 @@ PlainMatrix load(const ModelReader& reader, MatrixRole role, uint32_t layer, uin
   out.group = m.group;
   out.min_amax = m.encoding == Encoding::kNative ? 1e-5 : 0;
   for (uint32_t p = 0; p < m.planes && (planes == 0 || p < planes); ++p)
-    if (find_block(reader, index, p)) add_plane(reader, index, p, &out.weights);
+    if (find_block(blocks, index, p)) add_plane(blocks, index, p, &out.weights);
   return out;
 }
 
 class Reference {
  public:
   Reference(const ModelReader& reader, uint32_t planes, uint32_t head_planes)
-      : reader_(reader), c_(reader.config()), planes_(planes), head_planes_(head_planes) {}
+      : reader_(reader),
+        blocks_(reader),
+        c_(reader.config()),
+        planes_(planes),
+        head_planes_(head_planes) {}
 
   ReferenceResult run(const std::vector<int32_t>& ids) {
-    const PlainMatrix embedding = load(reader_, MatrixRole::kEmbedding, 0, head_planes_);
+    const PlainMatrix embedding = load(blocks_, MatrixRole::kEmbedding, 0, head_planes_);
     Rows x;
     for (const int32_t id : ids) x.push_back(embedding.weights[id]);
     for (uint32_t layer = 0; layer < c_.n_layers; ++layer) {
@@ -91,7 +96,7 @@ class Reference {
     x = norm(x, VectorRole::kFinalNorm, 0);
     const Rows logits = c_.tied_head
                             ? multiply(embedding, x)
-                            : multiply(load(reader_, MatrixRole::kHead, 0, head_planes_), x);
+                            : multiply(load(blocks_, MatrixRole::kHead, 0, head_planes_), x);
     for (const Vector& row : logits)
       result_.logits.insert(result_.logits.end(), row.begin(), row.end());
     return result_;
@@ -148,7 +153,7 @@ class Reference {
   }
 
   Rows linear(const Rows& x, MatrixRole role, VectorRole bias_role, uint32_t layer) {
-    Rows out = multiply(load(reader_, role, layer, planes_), x);
+    Rows out = multiply(load(blocks_, role, layer, planes_), x);
     const Span<const float> bias = reader_.vector(bias_role, layer);
     for (Vector& row : out)
       for (size_t i = 0; i < bias.size(); ++i) row[i] += bias[i];
@@ -218,6 +223,7 @@ class Reference {
   }
 
   const ModelReader& reader_;
+  const Blocks blocks_;
   const ModelConfig& c_;
   const uint32_t planes_, head_planes_;
   ReferenceResult result_;

@@ -1,0 +1,82 @@
+// See committed_memory.h.
+#include "runtime/committed_memory.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+
+#include "model_format/mapped_file.h"
+
+namespace trit {
+
+namespace {
+
+constexpr uint64_t kHugePage = 2 << 20;
+
+#if defined(__linux__) && !defined(MADV_COLLAPSE)
+#define MADV_COLLAPSE 25  // Linux 6.1; younger than some C libraries
+#endif
+
+// Without MADV_POPULATE_WRITE: an addition of nothing to a byte of each page, which no writer of
+// that byte can notice.
+void touch(uint8_t* begin, const uint8_t* end) {
+  for (; begin < end; begin += page_bytes()) __atomic_fetch_add(begin, 0, __ATOMIC_RELAXED);
+}
+
+void populate(uint8_t* begin, uint64_t bytes) {
+#ifdef MADV_POPULATE_WRITE
+  if (madvise(begin, bytes, MADV_POPULATE_WRITE) == 0 || errno != EINVAL) return;
+#endif
+  touch(begin, begin + bytes);
+}
+
+}  // namespace
+
+void CommittedMemory::free() {
+  if (data_) munmap(data_, bytes_);
+  data_ = nullptr;
+}
+
+Status CommittedMemory::allocate(uint64_t bytes) {
+  assert(!data_ && bytes % page_bytes() == 0);
+  // More addresses than needed, so that some of them are aligned; the rest goes back.
+  const uint64_t spare = bytes < kHugePage ? 0 : kHugePage;
+  if (bytes > SIZE_MAX / 2) return io_error("session", "reserve memory", ENOMEM);
+  void* pages =
+      mmap(nullptr, bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (pages == MAP_FAILED) return io_error("session", "reserve memory", errno);
+  uint8_t* begin = static_cast<uint8_t*>(pages);
+  const uint64_t skip =
+      spare ? (kHugePage - reinterpret_cast<uintptr_t>(begin) % kHugePage) % kHugePage : 0;
+  if (skip) munmap(begin, skip);
+  if (spare > skip) munmap(begin + skip + bytes, spare - skip);
+  data_ = begin + skip;
+  bytes_ = bytes;
+  return Status();
+}
+
+bool CommittedMemory::commit_more() {
+  if (committed_ < bytes_) {
+    const uint64_t slice = std::min(bytes_ - committed_, kHugePage);
+#ifdef MADV_HUGEPAGE
+    // Only from here on backwards: a huge page that a short conversation touches further on would
+    // be cleared before it can go on.
+    if (slice == kHugePage) madvise(data_ + committed_, slice, MADV_HUGEPAGE);
+#endif
+    populate(data_ + committed_, slice);
+    committed_ += slice;
+    return true;
+  }
+#ifdef MADV_COLLAPSE
+  if (huge_pages_ && bytes_ - collapsed_ >= kHugePage) {
+    madvise(data_ + collapsed_, kHugePage, MADV_COLLAPSE);
+    collapsed_ += kHugePage;
+    return true;
+  }
+#endif
+  return false;
+}
+
+}  // namespace trit
