@@ -20,7 +20,7 @@ constexpr uint64_t kProcessBytes = uint64_t{5} << 20;
 // What a process that opens a model has yet to touch: kernels, heap.
 constexpr uint64_t kProcessGrowth = uint64_t{1} << 20;
 // Pages of a worker's stack, and of its part of the heap, that are touched.
-constexpr uint64_t kThreadBytes = 32 << 10;
+constexpr uint64_t kThreadBytes = 16 << 10;
 
 uint64_t round_up(uint64_t bytes, uint64_t unit) {
   return (bytes + unit - 1) / unit * unit;
