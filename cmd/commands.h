@@ -8,6 +8,7 @@ namespace trit {
 int quantize_command(int argc, char** argv);
 int chat_command(int argc, char** argv);
 int run_command(int argc, char** argv);
+int plan_command(int argc, char** argv);
 int inspect_command(int argc, char** argv);
 int verify_command(int argc, char** argv);
 int perplexity_command(int argc, char** argv);

@@ -31,6 +31,7 @@ constexpr Command kCommands[] = {
     {"quantize", "turn a Hugging Face folder into a .trit file", quantize_command},
     {"chat", "talk to a model", chat_command},
     {"run", "complete one prompt", run_command},
+    {"plan", "show what fits into how much memory", plan_command},
     {"inspect", "show what a .trit file holds", inspect_command},
     {"verify", "check every byte of a .trit file", verify_command},
     {"perplexity", "measure how well a model predicts a text", perplexity_command},

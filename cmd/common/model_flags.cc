@@ -25,8 +25,11 @@ std::string planes_text(const char* what, uint32_t used, const std::optional<int
 
 std::string weights_text(const ModelFlags& flags, const trit_model_info& info) {
   if (info.dense) return info.dense_f32 ? "dense f32" : "dense bf16";
-  return planes_text("planes", info.planes, flags.planes) + ", " +
-         planes_text("head planes", info.head_planes, flags.head_planes);
+  std::string text = planes_text("planes", info.planes, flags.planes) + ", " +
+                     planes_text("head planes", info.head_planes, flags.head_planes);
+  if (info.prefix_blocks < info.blocks_present)
+    text += format(", %u of %u blocks", info.blocks_in_use, info.blocks_stored);
+  return text;
 }
 
 // What every command that opens a model takes.
@@ -65,12 +68,11 @@ std::vector<Flag> file_flags(ModelFlags* flags) {
                     opening_flags(flags));
 }
 
-std::vector<Flag> session_flags(ModelFlags* flags) {
+std::vector<Flag> shape_flags(ModelFlags* flags) {
   return {
-      {"--planes", "N", "planes of the layer matrices in use (default: all stored)",
-       IntegerTarget{&flags->planes, 1, 1000}},
-      {"--head-planes", "N", "planes of embedding and head in use (default: all stored)",
-       IntegerTarget{&flags->head_planes, 1, 1000}},
+      {"--memory", "SIZE|auto",
+       "most memory of the whole process: 700M, 1.5G (default auto: seven eighths of what is free)",
+       SizeTarget{&flags->memory, true}},
       {"-c, --ctx-size", "N", "tokens of context; 0: the default of this command and model",
        IntegerTarget{&flags->context, 0, 1 << 24}},
       {"-ub, --ubatch-size", "N",
@@ -82,6 +84,16 @@ std::vector<Flag> session_flags(ModelFlags* flags) {
       {"-ctv, --cache-type-v", "f16|q8_0|f32", "values in the cache (the same)",
        TextTarget{&flags->cache_v, {"f16", "q8_0", "f32"}}},
   };
+}
+
+std::vector<Flag> session_flags(ModelFlags* flags) {
+  return join_flags(
+      {{"--planes", "N", "planes of the layer matrices in use (default: what --memory holds)",
+        IntegerTarget{&flags->planes, 1, 1000}},
+       {"--head-planes", "N", "planes of embedding and head in use (default: the same)",
+        IntegerTarget{&flags->head_planes, 1, 1000}}},
+      shape_flags(flags),
+      {{"--force", "", "run in too little memory too, slowly", SwitchTarget{&flags->force}}});
 }
 
 std::vector<Flag> sampling_flags(SamplingFlags* flags) {
@@ -127,6 +139,8 @@ int open_model(const ModelFlags& flags, ModelHandle* model) {
   options.head_planes = static_cast<uint32_t>(flags.head_planes.value_or(0));
   options.io_read = *flags.io == "read";
   options.verify = *flags.verify == "full";
+  options.force = flags.force;
+  if (flags.memory) options.memory_bytes = std::max<uint64_t>(1, *flags.memory);  // 0: no limit
   trit_model* opened = nullptr;
   if (const trit_status s = trit_model_open(flags.model->c_str(), &options, &opened))
     return fail(s);

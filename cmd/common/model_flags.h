@@ -29,10 +29,12 @@ struct ModelFlags {
   std::optional<std::string> model, io = "mmap", verify = "head";
   std::optional<std::string> cache_k, cache_v;
   std::optional<int64_t> planes, head_planes, context, threads, chunk;
-  bool verbose = false;
+  std::optional<uint64_t> memory;  // none: no limit, unless decide_memory() says otherwise
+  bool force = false, verbose = false;
 };
 std::vector<Flag> model_flags(ModelFlags* flags);    // which model, how it is opened
 std::vector<Flag> session_flags(ModelFlags* flags);  // how it is run
+std::vector<Flag> shape_flags(ModelFlags* flags);    // those of them that memory depends on
 std::vector<Flag> file_flags(ModelFlags* flags);     // for commands that look at the file alone
 
 struct SamplingFlags {
@@ -55,7 +57,7 @@ trit_model_info model_info(const trit_model* model);
 // default_context 0: min(model, 4096). Interrupts cancel this session from here on.
 int open_session(const ModelFlags& flags, trit_model* model, uint32_t default_context,
                  SessionHandle* session);
-// The one line on stderr that says what will run.
+// On stderr what will run, and in how much memory.
 void announce(const ModelFlags& flags, const trit_model* model, const trit_session* session);
 
 // The model's own defaults under the flags; `seed_used` receives the seed.

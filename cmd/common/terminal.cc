@@ -63,6 +63,17 @@ uint32_t terminal_columns(int fd) {
   return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
+bool shows_unicode() {
+  const char* term = std::getenv("TERM");
+  if (term && std::string_view(term) == "linux") return false;
+  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+    const std::string_view locale = std::getenv(name) ? std::getenv(name) : "";
+    if (locale.empty()) continue;
+    return locale.find("UTF-8") != locale.npos || locale.find("utf8") != locale.npos;
+  }
+  return true;
+}
+
 bool enter_raw_mode() {
   if (tcgetattr(STDIN_FILENO, &saved_mode) != 0) return false;
   termios mode = saved_mode;

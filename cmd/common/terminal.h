@@ -15,6 +15,9 @@ bool has_cursor(int fd);
 // One that wants colour too: NO_COLOR unset or empty.
 bool use_color(int fd);
 uint32_t terminal_columns(int fd);  // 80 when unknown
+// Whether braille and box characters can be expected to show: the locale does not say otherwise,
+// and it is not the console of Linux, whose font lacks them.
+bool shows_unicode();
 
 // Raw mode of standard input, pastes bracketed (ESC [ 200 ~ text ESC [ 201 ~); false when it is not
 // a terminal. restore_terminal() undoes both from anywhere, signal handlers included, and does

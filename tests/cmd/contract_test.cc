@@ -73,8 +73,9 @@ TEST_CASE("more planes than there are run all, and the line on stderr says so") 
                            "asked): ") != std::string::npos);
 }
 
-constexpr const char* kCommands[] = {"quantize",   "chat",   "run",      "inspect", "verify",
-                                     "perplexity", "logits", "tokenize", "bench",   "doctor"};
+constexpr const char* kCommands[] = {"quantize", "chat",   "run",        "plan",
+                                     "inspect",  "verify", "perplexity", "logits",
+                                     "tokenize", "bench",  "doctor"};
 
 TEST_CASE("every command takes --verbose, and every one that opens a model -t and --io") {
   for (const std::string command : kCommands) {
