@@ -16,6 +16,7 @@
 // and 80 where bytes are malformed.
 
 constexpr uint32_t kQuarters = 4;
+constexpr size_t kPrefetchBytes = 4096;  // how far ahead of the decoder; may point past the plane
 constexpr uint32_t kQuarterBytes = 16;
 constexpr uint32_t kQuarterRows = kTileRows / kQuarters;
 

@@ -15,7 +15,6 @@
 namespace trit {
 
 constexpr uint32_t kVectorCodes = kVectorBytes * kTritsPerByte;  // one u8 code per weight
-constexpr size_t kPrefetchBytes = 4096;  // how far ahead of the decoder; may point past the plane
 
 struct PlaneWalk {
   uint64_t row_vectors;  // of one tile
