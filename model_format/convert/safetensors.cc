@@ -309,7 +309,8 @@ const uint8_t* Safetensors::data(const Tensor& tensor) const {
 
 void Safetensors::release(const Tensor& tensor, uint64_t first, uint64_t count) const {
   const uint64_t size = element_bytes(tensor.dtype);
-  files_[tensor.file].map.release(tensor.offset + first * size, count * size);
+  const uint64_t begin = tensor.offset + first * size;
+  files_[tensor.file].map.release(begin, begin + count * size);
 }
 
 Status Safetensors::read(const Tensor& tensor, uint64_t first, uint64_t count, uint64_t cols,
