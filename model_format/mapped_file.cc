@@ -260,6 +260,7 @@ Status MappedFile::fill(uint64_t begin, uint64_t end) {
 }
 
 void MappedFile::release(uint64_t begin, uint64_t end) const {
+  assert(begin_ <= begin && begin <= end && end <= end_);
   if (!pages_ || file_->io() != IoMode::kMap) return;  // owned pages would come back as zeros
   const uint64_t first = page_ceil(begin), last = page_floor(end);
   if (first < last)

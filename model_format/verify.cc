@@ -28,7 +28,7 @@ class Verifier {
 
   Result<VerifyReport> run() {
     const Span<const BlockInfo> blocks = model_.blocks();
-    at_ = model_.head_bytes();
+    at_ = released_ = model_.head_bytes();
     for (size_t i = 0; i < blocks.size(); ++i) {
       if (i == model_.whole_blocks()) return missing(blocks[i]);
       TRIT_RETURN_IF_ERROR(check_gap(blocks[i].offset));
