@@ -145,6 +145,7 @@ Status measure(const Test& test, Session* session, Measured* m) {
   const size_t warm_up = test.prompt ? std::min(test.prompt, session->chunk()) : 1;
   TRIT_RETURN_IF_ERROR(session->prefill({ids.data(), warm_up}, nullptr));
   TRIT_RETURN_IF_ERROR(session->rewind(test.depth));
+  TRIT_RETURN_IF_ERROR(session->model().planes().settle());  // nothing comes in meanwhile
   const Clock::time_point start = Clock::now();
   TRIT_RETURN_IF_ERROR(append_ids(test, ids, session));
   const auto spent = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start);
