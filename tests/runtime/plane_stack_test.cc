@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -226,7 +227,9 @@ TEST_CASE("a file that grows gains planes at the next change that is asked for")
     for (size_t i = kBase; i < kAll; ++i) {
       const BlockInfo& b = whole->blocks()[i];
       for (const uint64_t end : {b.offset + b.bytes - 1, b.offset + b.bytes}) {
-        write_file(path, std::string_view(bytes).substr(0, end));
+        const uint64_t here = model->reader().file()->size();
+        std::ofstream(path, std::ios::app | std::ios::binary)
+            .write(bytes.data() + here, static_cast<std::streamsize>(end - here));
         REQUIRE(planes.set_budget(0).ok());
         REQUIRE(planes.settle().ok());
         const size_t expected = end == b.offset + b.bytes ? i + 1 : i;
@@ -234,6 +237,34 @@ TEST_CASE("a file that grows gains planes at the next change that is asked for")
         CHECK(planes.figures().whole_blocks == expected);
         CHECK(logits_of(session.get()) == logits_of_cut(dir.path("m.trit"), expected, {}));
       }
+    }
+  }
+}
+
+TEST_CASE(
+    "the demo, cut around every block, runs with exactly the whole ones or says what it needs") {
+  const TempDir dir;
+  const std::string path = dir.path("demo.trit");
+  write_file(path, read_file("cmd/demo/stories.trit"));
+  const auto whole = ModelReader::open(path);
+  REQUIRE(whole.ok());
+  for (size_t i = whole->blocks().size(); i-- > 0;) {
+    const uint64_t end = whole->blocks()[i].offset + whole->blocks()[i].bytes;
+    for (const uint64_t size : {end + 1, end, end - 1}) {
+      if (size > whole->file_bytes()) continue;
+      REQUIRE(truncate(path.c_str(), static_cast<off_t>(size)) == 0);
+      const size_t blocks = size < end ? i : i + 1;
+      const auto model = Model::open(path, {});
+      CHECK(model.ok() == (size >= whole->base_end()));
+      if (!model.ok()) {
+        CHECK(model.status().code() == Code::kMalformed);
+        CHECK(model.status().message().find(std::to_string(whole->base_end())) !=
+              std::string::npos);
+        continue;
+      }
+      const auto session = open_session(model.value());
+      REQUIRE(session->prefill(kIds, nullptr).ok());
+      CHECK(session->last_planes().blocks == blocks);
     }
   }
 }
