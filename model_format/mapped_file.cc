@@ -260,9 +260,9 @@ Status MappedFile::fill(uint64_t begin, uint64_t end) {
 }
 
 void MappedFile::release(uint64_t begin, uint64_t end) const {
-  assert(begin_ <= begin && begin <= end && end <= end_);
   if (!pages_ || file_->io() != IoMode::kMap) return;  // owned pages would come back as zeros
-  const uint64_t first = page_ceil(begin), last = page_floor(end);
+  // What lies beside the file belongs to others.
+  const uint64_t first = page_ceil(std::max(begin, begin_)), last = page_floor(std::min(end, end_));
   if (first < last)
     madvise(pages_ + (first - first_page_), static_cast<size_t>(last - first), MADV_DONTNEED);
 }
