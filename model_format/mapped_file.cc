@@ -17,6 +17,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "model_format/file_guard.h"
+
 namespace trit {
 namespace {
 
@@ -111,6 +113,12 @@ uint64_t InputFile::size() const {
   return fstat(fd_, &info) == 0 ? static_cast<uint64_t>(info.st_size) : 0;
 }
 
+Status InputFile::check(uint64_t end) const {
+  if (size() < end) failed_ = true;
+  if (!failed_) return Status();
+  return file_error(Code::kIo, path_, "cut short or unreadable while it was in use");
+}
+
 Status InputFile::read(uint64_t offset, uint8_t* out, uint64_t bytes) const {
   constexpr uint64_t kMaxRead = uint64_t{1} << 30;  // some systems refuse more than 2 GiB at once
   for (uint64_t done = 0; done < bytes;) {
@@ -148,8 +156,9 @@ void append_pages(std::vector<PageRange>* list, PageRange pages) {
 // ---- MappedFile
 
 Result<MappedFile> MappedFile::reserve(std::shared_ptr<const InputFile> file, uint64_t begin,
-                                       uint64_t end) {
+                                       uint64_t end, IoMode io) {
   MappedFile region;
+  region.io_ = io == IoMode::kAuto ? file->io() : io;
   region.file_ = std::move(file);
   region.begin_ = begin;
   region.end_ = end;
@@ -163,15 +172,17 @@ Result<MappedFile> MappedFile::reserve(std::shared_ptr<const InputFile> file, ui
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (pages == MAP_FAILED) return io_error(region.file_->path_, "map", errno);
   region.pages_ = static_cast<uint8_t*>(pages);
+  if (region.io_ == IoMode::kMap)
+    register_mapping(pages, static_cast<size_t>(bytes), &region.file_->failed_);
   return region;
 }
 
 Result<MappedFile> MappedFile::open(std::shared_ptr<const InputFile> file, uint64_t begin,
-                                    uint64_t end) {
-  Result<MappedFile> region = reserve(std::move(file), begin, end);
+                                    uint64_t end, IoMode io) {
+  Result<MappedFile> region = reserve(std::move(file), begin, end, io);
   if (!region.ok() || begin == end) return region;
   TRIT_RETURN_IF_ERROR(region->set_resident({pages_of(begin, end)}));
-  if (region->file_->io() == IoMode::kRead) TRIT_RETURN_IF_ERROR(region->fill(begin, end));
+  if (region->io_ == IoMode::kRead) TRIT_RETURN_IF_ERROR(region->fill(begin, end));
   return region;
 }
 
@@ -184,6 +195,7 @@ Result<MappedFile> MappedFile::open(const std::string& path, IoMode io) {
 
 void MappedFile::swap(MappedFile* other) {
   std::swap(file_, other->file_);
+  std::swap(io_, other->io_);
   std::swap(pages_, other->pages_);
   std::swap(begin_, other->begin_);
   std::swap(end_, other->end_);
@@ -192,7 +204,9 @@ void MappedFile::swap(MappedFile* other) {
 }
 
 MappedFile::~MappedFile() {
-  if (pages_) munmap(pages_, pages_size());
+  if (!pages_) return;
+  if (io_ == IoMode::kMap) unregister_mapping(pages_);
+  munmap(pages_, pages_size());
 }
 
 size_t MappedFile::pages_size() const {
@@ -200,7 +214,7 @@ size_t MappedFile::pages_size() const {
 }
 
 Status MappedFile::map(PageRange pages) {
-  const bool owned = file_->io() == IoMode::kRead;
+  const bool owned = io_ == IoMode::kRead;
   uint8_t* at = pages_ + (pages.begin - first_page_);
   const size_t bytes = static_cast<size_t>(pages.end - pages.begin);
   if (mmap(at, bytes, owned ? PROT_READ | PROT_WRITE : PROT_READ,
@@ -245,7 +259,7 @@ Status MappedFile::set_resident(const std::vector<PageRange>& pages) {
 
 Status MappedFile::fill(uint64_t begin, uint64_t end) {
   uint8_t* to = pages_ + (begin - first_page_);
-  if (file_->io() == IoMode::kRead) return file_->read(begin, to, end - begin);
+  if (io_ == IoMode::kRead) return file_->read(begin, to, end - begin);
   const PageRange pages = pages_of(begin, end);
   uint8_t* at = pages_ + (pages.begin - first_page_);
 #ifdef MADV_POPULATE_READ
@@ -260,7 +274,7 @@ Status MappedFile::fill(uint64_t begin, uint64_t end) {
 }
 
 void MappedFile::release(uint64_t begin, uint64_t end) const {
-  if (!pages_ || file_->io() != IoMode::kMap) return;  // owned pages would come back as zeros
+  if (!pages_ || io_ != IoMode::kMap) return;  // owned pages would come back as zeros
   // What lies beside the file belongs to others.
   const uint64_t first = page_ceil(std::max(begin, begin_)), last = page_floor(std::min(end, end_));
   if (first < last)

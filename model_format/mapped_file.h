@@ -7,6 +7,7 @@
 #ifndef TRITSTACK_MODEL_FORMAT_MAPPED_FILE_H_
 #define TRITSTACK_MODEL_FORMAT_MAPPED_FILE_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -30,6 +31,10 @@ class InputFile {
   const std::string& path() const { return path_; }
   IoMode io() const { return io_; }  // kMap or kRead
   uint64_t size() const;             // now; 0 when the system does not say
+  // kIo when it is shorter than `end` bytes now, or a mapping of it could not be read where it was
+  // touched (guard_file_access() makes that zeros instead of a signal). Once so, always so.
+  Status check(uint64_t end) const;
+  void set_failed() const { failed_ = true; }
   // Bytes [offset, offset + bytes), all of them.
   Status read(uint64_t offset, uint8_t* out, uint64_t bytes) const;
 
@@ -40,6 +45,7 @@ class InputFile {
   const std::string path_;
   const int fd_;
   IoMode io_ = IoMode::kMap;
+  mutable std::atomic<bool> failed_{false};  // set by a signal handler too
 };
 
 // Bytes [begin, end) of a file, whole pages of it.
@@ -55,11 +61,12 @@ class MappedFile {
  public:
   // The whole file, resident.
   static Result<MappedFile> open(const std::string& path, IoMode io = IoMode::kMap);
+  // io: kAuto: as the file was opened.
   static Result<MappedFile> open(std::shared_ptr<const InputFile> file, uint64_t begin,
-                                 uint64_t end);
+                                 uint64_t end, IoMode io = IoMode::kAuto);
   // Addresses for bytes [begin, end), which may be past the end of the file; none resident.
   static Result<MappedFile> reserve(std::shared_ptr<const InputFile> file, uint64_t begin,
-                                    uint64_t end);
+                                    uint64_t end, IoMode io = IoMode::kAuto);
   MappedFile() = default;
   MappedFile(MappedFile&& other) noexcept { swap(&other); }
   MappedFile& operator=(MappedFile&& other) noexcept {
@@ -73,6 +80,8 @@ class MappedFile {
   // All of its addresses, whole pages.
   const uint8_t* pages() const { return pages_; }
   size_t pages_size() const;
+  // kIo when its bytes are not those of the file any more: see InputFile::check().
+  Status check() const { return file_->check(io_ == IoMode::kMap ? end_ : 0); }
   // Where byte `offset` of the file is.
   const uint8_t* at(uint64_t offset) const {
     assert(offset >= begin_ && offset <= end_);
@@ -95,6 +104,7 @@ class MappedFile {
   Status unmap(PageRange pages);
 
   std::shared_ptr<const InputFile> file_;
+  IoMode io_ = IoMode::kMap;
   uint8_t* pages_ = nullptr;
   uint64_t begin_ = 0, end_ = 0;  // in the file
   uint64_t first_page_ = 0;       // page of begin_

@@ -259,7 +259,10 @@ Status ModelReader::open_head() {
   TRIT_RETURN_IF_ERROR(file_->read(0, start, std::min<uint64_t>(size_, sizeof start)));
   const uint64_t says = load<uint64_t>(start + header::kHeadBytes.offset);
   const uint64_t least = header::kBytes + uint64_t{section_entry::kBytes} * kMaxSections;
-  Result<MappedFile> head = MappedFile::open(file_, 0, std::min(size_, std::max(says, least)));
+  // Read, not mapped: a file that is cut or changed while it is in use may turn weights into other
+  // numbers, but never an index that was checked.
+  Result<MappedFile> head =
+      MappedFile::open(file_, 0, std::min(size_, std::max(says, least)), IoMode::kRead);
   if (!head.ok()) return head.status();
   head_ = std::move(head.value());
   return Status();

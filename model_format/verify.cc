@@ -200,7 +200,9 @@ Result<VerifyReport> verify_file(const std::string& path,
   const Result<MappedFile> blocks =
       MappedFile::open(model->file(), model->head_bytes(), model->size());
   if (!blocks.ok()) return blocks.status();
-  return Verifier(model.value(), blocks.value(), progress).run();
+  Result<VerifyReport> report = Verifier(model.value(), blocks.value(), progress).run();
+  TRIT_RETURN_IF_ERROR(blocks->check());
+  return report;
 }
 
 }  // namespace trit

@@ -94,6 +94,9 @@ PlaneSet make_plane_set(const ModelReader& reader, const MappedFile& blocks,
                         const PlaneSelection& selection) {
   PlaneSet set;
   set.selection = selection;
+  size_t last = selection.blocks - 1;
+  while (!selection.holds(reader, last)) --last;
+  set.file_end = reader.blocks()[last].offset + reader.blocks()[last].bytes;
   const ModelConfig& config = reader.config();
   PlaneViews views(reader, blocks, selection, &set.resident);
   const auto vector = [&](VectorRole role, uint32_t layer) {

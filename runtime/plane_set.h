@@ -25,6 +25,7 @@ struct PlaneSet {
   PlaneSelection selection;
   Weights weights;
   ResidentPlanes resident;
+  uint64_t file_end = 0;  // byte of the file behind the last block of it
 };
 
 // `blocks`: addresses of the file's blocks. The selection holds the base at least.

@@ -10,8 +10,6 @@
 #include <system_error>
 #include <utility>
 
-#include "runtime/file_guard.h"
-
 namespace trit {
 
 namespace {
@@ -57,11 +55,6 @@ Result<std::unique_ptr<PlaneStack>> PlaneStack::open(const ModelReader& reader,
   stack->target_ = first.ok() ? first.value() : PlaneSelection{reader.base_blocks(), options.caps};
   stack->mapped_ = stack->target_;
   TRIT_RETURN_IF_ERROR(stack->reserve());
-  if (reader.file()->io() == IoMode::kMap) {
-    const MappedFile &head = reader.head(), &blocks = stack->file_;
-    register_mapping(head.pages(), head.pages_size(), &stack->poisoned_);
-    register_mapping(blocks.pages(), blocks.pages_size(), &stack->poisoned_);
-  }
   TRIT_RETURN_IF_ERROR(stack->file_.set_resident(pages_of(reader, stack->mapped_)));
   stack->publish(stack->mapped_).reset();
   try {
@@ -94,8 +87,6 @@ PlaneStack::~PlaneStack() {
   }
   wake_.notify_all();
   if (thread_.joinable()) thread_.join();
-  unregister_mapping(reader_.head().pages());
-  unregister_mapping(file_.pages());
   current_.reset();
 }
 
@@ -161,9 +152,8 @@ PlaneStack::SetPointer PlaneStack::current() const {
   return current_;
 }
 
-Status PlaneStack::check_file() const {
-  if (!poisoned_) return Status();
-  return file_error(Code::kIo, reader_.path(), "cut short or unreadable while it was in use");
+Status PlaneStack::check_file(const PlaneSet& set) const {
+  return reader_.file()->check(reader_.file()->io() == IoMode::kMap ? set.file_end : 0);
 }
 
 Status PlaneStack::set_budget(uint64_t bytes) {
@@ -363,7 +353,7 @@ bool PlaneStack::fill(Lock* lock, const PlaneSelection& planes) {
   filled_[i] += bytes;
   if (!status.ok()) {
     filled_[i] = block.bytes;
-    if (current_->selection.holds(reader_, i)) poisoned_ = true;
+    if (current_->selection.holds(reader_, i)) reader_.file()->set_failed();
     give_up(status);
   }
   changed_.notify_all();

@@ -12,7 +12,6 @@
 #ifndef TRITSTACK_RUNTIME_PLANE_STACK_H_
 #define TRITSTACK_RUNTIME_PLANE_STACK_H_
 
-#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -49,8 +48,8 @@ class PlaneStack {
 
   // For one forward pass. Allocates nothing.
   std::shared_ptr<const PlaneSet> current() const;
-  // After a pass: kIo when the file was cut or failed while it was in use.
-  Status check_file() const;
+  // After a pass over `set`: kIo when the file was cut or failed while it was in use.
+  Status check_file(const PlaneSet& set) const;
 
   // Each looks at the size of the file again: blocks that a download has brought since can join.
   // An error (kMemory, kUsage) changes nothing.
@@ -107,8 +106,7 @@ class PlaneStack {
 
   const ModelReader& reader_;
   const bool force_;
-  MappedFile file_;                    // the blocks; after open only the thread changes it
-  std::atomic<bool> poisoned_{false};  // set by a signal handler too
+  MappedFile file_;  // the blocks; after open only the thread changes it
 
   mutable std::mutex mutex_;
   mutable std::condition_variable wake_;     // for the thread: something to do

@@ -92,7 +92,7 @@ Status Session::append(Span<const int32_t> ids, float* all_logits) {
     if (!forward(model_->config(), planes->weights, &buffers_.workspace, ids.data() + done, count,
                  position_, n_logits, to))
       return Status(Code::kCancelled, "cancelled");
-    TRIT_RETURN_IF_ERROR(model_->planes().check_file());
+    TRIT_RETURN_IF_ERROR(model_->planes().check_file(*planes));
     std::memcpy(buffers_.tokens + position_, ids.data() + done, count * sizeof *buffers_.tokens);
     position_ += count;
     done += count;

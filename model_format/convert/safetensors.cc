@@ -202,6 +202,11 @@ Status Safetensors::add_file(const std::string& path) {
   return Status();
 }
 
+Status Safetensors::check_files() const {
+  for (const File& file : files_) TRIT_RETURN_IF_ERROR(file.map.check());
+  return Status();
+}
+
 Status Safetensors::sort_by_name() {
   std::sort(tensors_.begin(), tensors_.end(),
             [](const Tensor& a, const Tensor& b) { return a.name < b.name; });

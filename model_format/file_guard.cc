@@ -2,7 +2,7 @@
 // list that only grows; an entry is reused after its mapping went. Each has a version, odd while it
 // is written: an entry that changes under the handler cannot be the one that faulted, because who
 // reads a mapping keeps it registered.
-#include "runtime/file_guard.h"
+#include "model_format/file_guard.h"
 
 #include <signal.h>
 #include <sys/mman.h>

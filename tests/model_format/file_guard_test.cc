@@ -1,6 +1,6 @@
 // A mapping whose file is cut while it is in use: zeros and a flag instead of a signal, and only
 // for what was registered. Each case runs in a process of its own, whose end is the result.
-#include "runtime/file_guard.h"
+#include "model_format/file_guard.h"
 
 #include <doctest/doctest.h>
 #include <fcntl.h>

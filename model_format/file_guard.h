@@ -2,8 +2,8 @@
 // the signal SIGBUS that ends the process, the mapping turns into zeros and its owner is told by a
 // flag. Nothing computed from it since is worth anything: who sees the flag ends with an error.
 // Only mappings that are registered are handled; all other faults go where they went before.
-#ifndef TRITSTACK_RUNTIME_FILE_GUARD_H_
-#define TRITSTACK_RUNTIME_FILE_GUARD_H_
+#ifndef TRITSTACK_MODEL_FORMAT_FILE_GUARD_H_
+#define TRITSTACK_MODEL_FORMAT_FILE_GUARD_H_
 
 #include <atomic>
 #include <cstddef>
@@ -24,4 +24,4 @@ void unregister_mapping(const void* address);
 
 }  // namespace trit
 
-#endif  // TRITSTACK_RUNTIME_FILE_GUARD_H_
+#endif  // TRITSTACK_MODEL_FORMAT_FILE_GUARD_H_
