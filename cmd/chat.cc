@@ -13,8 +13,10 @@
 #include "cmd/common/input.h"
 #include "cmd/common/interrupt.h"
 #include "cmd/common/line_editor.h"
+#include "cmd/common/memory_budget.h"
 #include "cmd/common/model_flags.h"
 #include "cmd/common/output.h"
+#include "cmd/common/size_text.h"
 #include "cmd/common/terminal.h"
 
 namespace trit {
@@ -58,8 +60,9 @@ struct ChatCommand {
 
 class Chat {
  public:
-  Chat(const ChatFlags& flags, Conversation* conversation, bool terminal)
+  Chat(const ChatFlags& flags, trit_model* model, Conversation* conversation, bool terminal)
       : flags_(flags),
+        model_(model),
         conversation_(conversation),
         terminal_(terminal),
         edits_lines_(terminal && has_cursor(STDERR_FILENO)),
@@ -88,9 +91,14 @@ class Chat {
   void regenerate(const std::string&);
   void undo(const std::string&);
   void system(const std::string& text);
-  void stats(const std::string&) { note(conversation_->stats()); }
+  void memory(const std::string& size);
+  void planes(const std::string& count);
+  void stats(const std::string&);
+  void after_change(trit_status status);
+  std::string in_use() const;
 
-  const ChatFlags& flags_;
+  ChatFlags flags_;
+  trit_model* model_;
   Conversation* conversation_;
   const bool terminal_, edits_lines_;
   LineEditor editor_;
@@ -106,7 +114,10 @@ const ChatCommand Chat::kCommands[] = {
     {"/regen", "/regen", "answer the last question again", &Chat::regenerate},
     {"/undo", "/undo", "take back the last question and its answer", &Chat::undo},
     {"/system", "/system TEXT", "set the system message (without TEXT: none)", &Chat::system},
-    {"/stats", "/stats", "tokens and speed", &Chat::stats},
+    {"/memory", "/memory SIZE", "most memory from now on, such as 700M; the conversation goes on",
+     &Chat::memory},
+    {"/planes", "/planes N", "most planes from now on; the conversation goes on", &Chat::planes},
+    {"/stats", "/stats", "tokens, speed, planes and memory in use", &Chat::stats},
 };
 
 int Chat::run() {
@@ -162,6 +173,43 @@ void Chat::system(const std::string& text) {
   conversation_->set_system(without_nul(text));
 }
 
+void Chat::memory(const std::string& size) {
+  uint64_t bytes = 0;
+  if (!parse_size(size, &bytes) || bytes == 0)
+    return note("/memory: expected a size such as 700M, 1.5G or 900MiB, found '" + size + "'");
+  after_change(trit_model_set_memory(model_, bytes));
+}
+
+void Chat::planes(const std::string& count) {
+  int64_t planes = 0;
+  if (!parse_integer(count, &planes) || planes < 1 || planes > kMostPlanes)
+    return note("/planes: expected a number of planes, found '" + count + "'");
+  const trit_status status =
+      trit_model_set_planes(model_, static_cast<uint32_t>(planes),
+                            static_cast<uint32_t>(flags_.model.head_planes.value_or(0)));
+  if (status == TRIT_OK) flags_.model.planes = planes;
+  after_change(status);
+}
+
+// Says what came of it once more planes, if any, are whole; a refused change changes nothing.
+void Chat::after_change(trit_status status) {
+  if (status == TRIT_OK) status = trit_model_settle(model_);
+  if (status != TRIT_OK)
+    note(trit_last_error());
+  else
+    note(in_use());
+}
+
+std::string Chat::in_use() const {
+  const trit_model_info info = model_info(model_);
+  return planes_in_use(flags_.model, info) + "; " + memory_in_use(flags_.model, info);
+}
+
+void Chat::stats(const std::string&) {
+  note(conversation_->stats());
+  note(in_use());
+}
+
 void Chat::answer() {
   Answer answer = conversation_->prepare(flags_.drop_oldest);
   if (answer.dropped_turns > 0)
@@ -203,7 +251,7 @@ int chat_command(int argc, char** argv) {
     note(std::string(model_info(model.get()).name) +
          ": type a message; /help lists commands, Ctrl-D leaves");
   }
-  return Chat(flags, &conversation, terminal).run();
+  return Chat(flags, model.get(), &conversation, terminal).run();
 }
 
 }  // namespace trit

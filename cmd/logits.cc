@@ -153,11 +153,13 @@ int logits_command(int argc, char** argv) {
   const uint32_t vocab = model_info(model.get()).vocab;
   TokenIds ids;
   if (const int code = read_ids(tokens, tokens_file, vocab, &ids)) return code;
+  const size_t chunk = std::max(kChunk, static_cast<size_t>(flags.chunk.value_or(0)));
+  const size_t kept = std::min(chunk, ids.size()) * vocab * sizeof(float);
+  if (const int code = set_aside(kept, model.get(), &flags)) return code;
   SessionHandle session;
   if (const int code = open_session(flags, model.get(), 0, &session)) return code;
   if (const int code = check_prompt(ids, session.get())) return code;
 
-  const size_t chunk = std::max(kChunk, static_cast<size_t>(flags.chunk.value_or(0)));
   LogitsOutput output;
   if (path) {
     if (const int code = output.open_path(*path)) return code;

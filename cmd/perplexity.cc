@@ -37,7 +37,8 @@ CommandLine command_line(PerplexityFlags* f) {
       {"--chunks", "N", "most windows; -1: all", IntegerTarget{&f->chunks, -1, INT32_MAX}},
       {"--score", "half|all", "tokens scored: the second half of each window, or all",
        TextTarget{&f->score, {"half", "all"}}},
-      {"--kl, --kl-divergence", "REF.trit", "compare with another file of the same model",
+      {"--kl, --kl-divergence", "REF.trit",
+       "compare with another file of the same model, all of it, beside --memory",
        TextTarget{&f->reference, {}}},
       {"--json", "", "print one JSON object", SwitchTarget{&f->json}},
   };
@@ -179,6 +180,7 @@ int open_reference(const PerplexityFlags& f, const trit_model* model, const Text
   ModelFlags flags = f.model;
   flags.model = f.reference;
   flags.planes = flags.head_planes = std::nullopt;
+  flags.memory = std::nullopt;
   if (const int code = open_model(flags, reference)) return code;
   Text other;
   if (const int code = read_tokens(f, reference->get(), &other)) return code;
@@ -223,6 +225,9 @@ int perplexity_command(int argc, char** argv) {
   if (const int code = open_model(flags.model, &model)) return code;
   Text text;
   if (const int code = read_tokens(flags, model.get(), &text)) return code;
+  const size_t vocab = model_info(model.get()).vocab;
+  const size_t kept = kChunk * vocab * sizeof(float) + 2 * text.ids.size() * sizeof(int32_t);
+  if (const int code = set_aside(kept, model.get(), &flags.model)) return code;
   if (const int code = open_session(flags.model, model.get(), kDefaultContext, &session))
     return code;
   const size_t context = trit_session_context(session.get());
@@ -241,7 +246,6 @@ int perplexity_command(int argc, char** argv) {
   if (windows.empty()) return fail(TRIT_USAGE, "perplexity: --chunks: expected at least 1");
 
   announce(flags.model, model.get(), session.get());
-  const size_t vocab = model_info(model.get()).vocab;
   std::vector<Scorer> scorers = {Scorer(session.get(), vocab)};
   if (flags.reference) {
     if (const int code = open_reference(flags, model.get(), text, &reference, &reference_session))

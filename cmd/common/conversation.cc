@@ -48,6 +48,11 @@ bool Conversation::drop_answer() {
   return true;
 }
 
+void Conversation::clear() {
+  turns_.clear();
+  trit_session_rewind(session_, 0);
+}
+
 std::string Conversation::stats() const {
   return format(
       "context %u of %u tokens; prompt %zu tokens in %.2f s (%.1f per second), answer "

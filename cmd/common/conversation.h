@@ -30,7 +30,8 @@ class Conversation {
   void add_question(std::string text) { turns_.push_back({std::move(text), "", false}); }
   bool drop_answer();  // of the last turn; false when there is none
   void drop_question() { turns_.pop_back(); }
-  void clear() { turns_.clear(); }
+  // Forgets the cache too: what it holds may be from other planes than are in use now.
+  void clear();
   std::string stats() const;
 
   // Renders the last question and what came before. Where that does not fit the context, the

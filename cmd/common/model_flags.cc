@@ -6,6 +6,7 @@
 
 #include "cmd/common/error.h"
 #include "cmd/common/interrupt.h"
+#include "cmd/common/memory_budget.h"
 
 namespace trit {
 
@@ -14,22 +15,6 @@ namespace {
 trit_cache_type cache_type(const std::optional<std::string>& name) {
   if (!name) return TRIT_CACHE_DEFAULT;
   return *name == "f32" ? TRIT_CACHE_F32 : *name == "q8_0" ? TRIT_CACHE_Q8 : TRIT_CACHE_F16;
-}
-
-// "planes 3"; where more were asked for than there are, that too.
-std::string planes_text(const char* what, uint32_t used, const std::optional<int64_t>& asked) {
-  const std::string text = format("%s %u", what, used);
-  if (asked.value_or(0) <= used) return text;
-  return text + format(" (all there are, %lld asked)", static_cast<long long>(*asked));
-}
-
-std::string weights_text(const ModelFlags& flags, const trit_model_info& info) {
-  if (info.dense) return info.dense_f32 ? "dense f32" : "dense bf16";
-  std::string text = planes_text("planes", info.planes, flags.planes) + ", " +
-                     planes_text("head planes", info.head_planes, flags.head_planes);
-  if (info.prefix_blocks < info.blocks_present)
-    text += format(", %u of %u blocks", info.blocks_in_use, info.blocks_stored);
-  return text;
 }
 
 // What every command that opens a model takes.
@@ -45,6 +30,12 @@ std::vector<Flag> opening_flags(ModelFlags* flags) {
 
 const char* cache_name(const std::optional<std::string>& name, const trit_model_info& info) {
   return name ? name->c_str() : info.dense_f32 ? "f32" : "f16";
+}
+
+int fail_in_budget(trit_status status, const ModelFlags& flags) {
+  if (status != TRIT_MEMORY || flags.aside == 0) return fail(status);
+  return fail(status, format("%s; this command needs another %llu for itself", trit_last_error(),
+                             static_cast<unsigned long long>(flags.aside)));
 }
 
 }  // namespace
@@ -89,9 +80,9 @@ std::vector<Flag> shape_flags(ModelFlags* flags) {
 std::vector<Flag> session_flags(ModelFlags* flags) {
   return join_flags(
       {{"--planes", "N", "planes of the layer matrices in use (default: what --memory holds)",
-        IntegerTarget{&flags->planes, 1, 1000}},
+        IntegerTarget{&flags->planes, 1, kMostPlanes}},
        {"--head-planes", "N", "planes of embedding and head in use (default: the same)",
-        IntegerTarget{&flags->head_planes, 1, 1000}}},
+        IntegerTarget{&flags->head_planes, 1, kMostPlanes}}},
       shape_flags(flags),
       {{"--force", "", "run in too little memory too, slowly", SwitchTarget{&flags->force}}});
 }
@@ -166,6 +157,15 @@ trit_model_info model_info(const trit_model* model) {
   return info;
 }
 
+int set_aside(uint64_t bytes, trit_model* model, ModelFlags* flags) {
+  const trit_model_info info = model_info(model);
+  if (info.memory_bytes == 0) return TRIT_OK;
+  const uint64_t rest = std::max(info.memory_bytes, bytes + 1) - bytes;
+  flags->aside = bytes;
+  const trit_status s = trit_model_set_memory(model, rest);
+  return s ? fail_in_budget(s, *flags) : TRIT_OK;
+}
+
 int open_session(const ModelFlags& flags, trit_model* model, uint32_t default_context,
                  SessionHandle* session) {
   const trit_model_info info = model_info(model);
@@ -178,7 +178,8 @@ int open_session(const ModelFlags& flags, trit_model* model, uint32_t default_co
   options.cache_k = cache_type(flags.cache_k);
   options.cache_v = cache_type(flags.cache_v);
   trit_session* opened = nullptr;
-  if (const trit_status s = trit_session_open(model, &options, &opened)) return fail(s);
+  if (const trit_status s = trit_session_open(model, &options, &opened))
+    return fail_in_budget(s, flags);
   session->reset(opened);
   cancel_on_interrupt(opened);
   return TRIT_OK;
@@ -188,12 +189,13 @@ void announce(const ModelFlags& flags, const trit_model* model, const trit_sessi
   const trit_model_info info = model_info(model);
   const uint32_t context = trit_session_context(session);
   std::string line =
-      format("%s: context %u, cache %s/%s, threads %u, %s", weights_text(flags, info).c_str(),
+      format("%s: context %u, cache %s/%s, threads %u, %s", planes_in_use(flags, info).c_str(),
              context, cache_name(flags.cache_k, info), cache_name(flags.cache_v, info),
              trit_session_threads(session), trit_kernel_level());
   if (context > info.max_context)
     line += format(" (the model was made for %u tokens)", info.max_context);
   note(line);
+  if (info.memory_bytes) note(memory_in_use(flags, info));
 }
 
 int set_sampling(const SamplingFlags& flags, bool verbose, const trit_model* model,

@@ -25,11 +25,14 @@ struct SessionCloser {
 using ModelHandle = std::unique_ptr<trit_model, ModelCloser>;
 using SessionHandle = std::unique_ptr<trit_session, SessionCloser>;
 
+constexpr int kMostPlanes = 1000;  // that can be asked for: more than any file holds
+
 struct ModelFlags {
   std::optional<std::string> model, io = "mmap", verify = "head";
   std::optional<std::string> cache_k, cache_v;
   std::optional<int64_t> planes, head_planes, context, threads, chunk;
   std::optional<uint64_t> memory;  // none: no limit, unless decide_memory() says otherwise
+  uint64_t aside = 0;              // of it, what the command needs beside the model
   bool force = false, verbose = false;
 };
 std::vector<Flag> model_flags(ModelFlags* flags);    // which model, how it is opened
@@ -54,6 +57,8 @@ void announce_file(const ModelFlags& flags);
 int open_model(const ModelFlags& flags, ModelHandle* model);
 trit_model_info model_info(const trit_model* model);
 
+// Takes what the command itself needs from the budget; before the session opens.
+int set_aside(uint64_t bytes, trit_model* model, ModelFlags* flags);
 // default_context 0: min(model, 4096). Interrupts cancel this session from here on.
 int open_session(const ModelFlags& flags, trit_model* model, uint32_t default_context,
                  SessionHandle* session);

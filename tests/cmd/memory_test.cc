@@ -1,0 +1,162 @@
+// Commands in a budget: --memory, --force, and changes in the middle of a conversation.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "model_format/json.h"
+#include "model_format/reader.h"
+#include "tests/cmd/models.h"
+#include "tests/support/process.h"
+
+namespace trit {
+namespace {
+
+// What plan says of the demo with these flags.
+uint64_t planned(const char* member, std::vector<std::string> flags) {
+  flags.insert(flags.begin(), {"plan", kDemo, "--json"});
+  const std::string json = tritstack(flags).out;
+  const auto document = JsonDocument::parse(json, "stdout");
+  REQUIRE(document.ok());
+  return *document.value()->root()[member].unsigned_integer();
+}
+
+// Between the base and all planes.
+std::string middle_budget(const std::vector<std::string>& flags) {
+  std::vector<std::string> wide = flags;
+  wide.insert(wide.end(), {"--memory", "1G"});
+  const uint64_t least = planned("smallest_bytes", wide);
+  return std::to_string(least + (400 << 10));
+}
+
+ProcessResult chat(const std::string& input, std::vector<std::string> flags = {}) {
+  flags.insert(flags.begin(), {"chat", "-m", kDemo, "--temp", "0", "-n", "48"});
+  ProcessOptions options;
+  options.input = input;
+  return tritstack(flags, options);
+}
+
+TEST_CASE("--memory runs the planes that fit, and says so in one line") {
+  const std::vector<std::string> arguments = {"run", "-m", kDemo,    "-p", "Once",
+                                              "-n",  "4",  "--temp", "0",  "--memory"};
+  const auto run = [&](const std::string& size) {
+    std::vector<std::string> all = arguments;
+    all.push_back(size);
+    return tritstack(all);
+  };
+  const ProcessResult whole = run("1G"), part = run(middle_budget({}));
+  CAPTURE(part.err);
+  CHECK(whole.exit_code == 0);
+  CHECK(whole.err.find("planes 3, head planes 4: context 256") != std::string::npos);
+  CHECK(whole.err.find(" of 1024.0 MiB\n") != std::string::npos);
+  CHECK(part.exit_code == 0);
+  CHECK(part.err.find("planes 3, head planes 3, ") != std::string::npos);
+  CHECK(part.err.find(" of 88 blocks: context 256") != std::string::npos);
+  CHECK(std::count(part.err.begin(), part.err.end(), '\n') == 2);
+}
+
+TEST_CASE("too little memory exits with 6 and the least that works; --force runs all the same") {
+  const std::vector<std::vector<std::string>> commands = {
+      {"run", "-m", kDemo, "-p", "x", "-n", "2"},
+      {"chat", "-m", kDemo},
+      {"logits", "-m", kDemo, "--tokens", "1,2"}};
+  for (std::vector<std::string> arguments : commands) {
+    arguments.insert(arguments.end(), {"--memory", "2M"});
+    check_error(arguments, 6, "memory: expected at least ");
+    arguments.push_back("--force");
+    const ProcessResult forced = tritstack(arguments);
+    CAPTURE(forced.err);
+    CHECK(forced.exit_code == 0);
+    CHECK(forced.err.find(" of 2.00 MiB: too little, so slow, ") != std::string::npos);
+  }
+  // A context that does not fit beside the base is refused too: -c is never reduced.
+  const std::string budget = middle_budget({"-c", "16"});
+  check_error({"run", "-m", kDemo, "-p", "x", "-c", "200000", "--memory", budget}, 6, "cache ");
+}
+
+TEST_CASE("what a command needs for itself is part of the budget") {
+  const std::string budget = middle_budget({});
+  const auto blocks = [&](const std::string& ids) {
+    const ProcessResult result =
+        tritstack({"logits", "-m", kDemo, "--tokens", ids, "--memory", budget});
+    CAPTURE(result.err);
+    CHECK(result.exit_code == 0);
+    const size_t at = result.err.find("head planes 3, ");
+    REQUIRE(at != std::string::npos);
+    return std::stoi(result.err.substr(at + 15));
+  };
+  std::string many = "1";
+  for (int i = 0; i < 12; ++i) many += ",1";
+  CHECK(blocks(many) < blocks("1") - 3);  // 12 * 4096 logits: 192 KiB
+}
+
+TEST_CASE("/planes and /memory take effect in the middle of a conversation, which goes on") {
+  const std::string question = "Tell me a story about a dog.\n";
+  const std::string two = chat(question, {"--planes", "2"}).out, all = chat(question).out;
+  CHECK(two != all);
+  const ProcessResult changed =
+      chat("/planes 2\n" + question + "/planes 3\n/clear\n" + question + "/stats\n");
+  CAPTURE(changed.err);
+  CHECK(changed.exit_code == 0);
+  CHECK(changed.out == two + all);
+  CHECK(changed.err.find("planes 2, head planes 4; memory ") != std::string::npos);
+  CHECK(changed.err.find("planes 3, head planes 4; memory ") != std::string::npos);
+  // Without /clear the first answer stays in the cache.
+  const std::string budget = middle_budget({});
+  const ProcessResult less = chat(question + "/memory " + budget + "\n/stats\n" + question +
+                                  "/memory 1G\n" + question + "/stats\n");
+  CAPTURE(less.err);
+  CHECK(less.exit_code == 0);
+  CHECK(less.out.substr(0, all.size()) == all);
+  CHECK(less.out != all + all + all);
+  CHECK(less.err.find("head planes 3, ") != std::string::npos);
+  CHECK(less.err.find(" of 88 blocks; memory ") != std::string::npos);
+  CHECK(less.err.find(" of 1024.0 MiB\n") != std::string::npos);
+}
+
+TEST_CASE("/memory and /planes that cannot be done say why and change nothing") {
+  const std::string question = "Tell me a story about a dog.\n";
+  const ProcessResult refused =
+      chat("/memory 1M\n/memory many\n/memory\n/planes 1\n/planes x\n/planes 0\n" + question);
+  CAPTURE(refused.err);
+  CHECK(refused.exit_code == 0);
+  CHECK(refused.out == chat(question).out);
+  CHECK(refused.err.find("memory: expected at least ") != std::string::npos);
+  CHECK(refused.err.find("found 'many'") != std::string::npos);
+  CHECK(refused.err.find("planes: expected at least 2") != std::string::npos);
+  CHECK(refused.err.find("found 'x'") != std::string::npos);
+  CHECK(refused.err.find("found '0'") != std::string::npos);
+}
+
+TEST_CASE("planes that a download has brought meanwhile join with /memory") {
+  const TempDir folder;
+  const std::string path = folder.path("growing.trit"), fifo = folder.path("input");
+  const std::string whole = read_file(kDemo);
+  const auto reader = ModelReader::open(kDemo);
+  REQUIRE(reader.ok());
+  write_file(path, whole.substr(0, reader->base_end()));
+  REQUIRE(mkfifo(fifo.c_str(), 0600) == 0);
+  ProcessOptions options;
+  options.input_path = fifo;
+  Process talk({tritstack_path(), "chat", "-m", path, "--temp", "0", "-n", "48"}, options);
+  {
+    std::ofstream input(fifo);
+    CHECK(talk.wait_for_error("59 of 88 blocks are here"));
+    input << "Tell me a story about a dog.\n" << std::flush;
+    CHECK(talk.wait_for_output("\n"));
+    std::ofstream(path, std::ios::binary | std::ios::app) << whole.substr(reader->base_end());
+    input << "/memory 1G\n/clear\nTell me a story about a dog.\n/exit\n" << std::flush;
+    CHECK(talk.wait_for_error("planes 3, head planes 4; memory "));
+  }
+  const ProcessResult result = talk.wait();
+  CHECK(result.exit_code == 0);
+  CHECK(result.out ==
+        chat("Tell me a story about a dog.\n", {"--planes", "2", "--head-planes", "3"}).out +
+            chat("Tell me a story about a dog.\n").out);
+}
+
+}  // namespace
+}  // namespace trit
