@@ -8,6 +8,7 @@
 #include <cstring>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <string>
 #include <utility>
@@ -15,10 +16,13 @@
 #include "model_format/status.h"
 #include "runtime/include/tritstack.h"
 #include "runtime/model.h"
+#include "runtime/model_watch.h"
 #include "runtime/session.h"
 
 struct trit_model {
   std::shared_ptr<const trit::Model> model;
+  std::mutex watch_mutex{};
+  std::unique_ptr<trit::ModelWatch> watch{};
 };
 
 struct trit_session {

@@ -120,6 +120,41 @@ TRIT_API trit_status trit_model_set_planes(trit_model* model, uint32_t planes,
  * more planes could not come in, those from before are in use. */
 TRIT_API trit_status trit_model_settle(trit_model* model);
 
+/* What this process may hold in all, in bytes, what it holds already included: the least of what
+ * the system calls available, of the limits of its control groups and of its address space. Clean
+ * page cache counts as free. `budget`: seven eighths of that, a budget that leaves something to
+ * others. why[capacity] (no terminating NUL, cut at capacity): one sentence, the limit that binds
+ * and its numbers; *needed is its length. Each pointer may be NULL. */
+TRIT_API trit_status trit_available_memory(uint64_t* available, uint64_t* budget, char* why,
+                                           size_t capacity, size_t* needed);
+
+/* Why a watched model uses other planes than before. */
+typedef enum trit_planes_reason {
+  TRIT_PLANES_SCARCE,   /* fewer: memory became scarce */
+  TRIT_PLANES_STALLED,  /* fewer: the kernel reports that processes wait for memory */
+  TRIT_PLANES_EASED,    /* more: there is memory again */
+  TRIT_PLANES_FILE_GREW /* more: a download has brought them */
+} trit_planes_reason;
+typedef void (*trit_on_planes)(trit_planes_reason reason, void* user);
+
+/* From now on the model's budget (without one: that of trit_available_memory()) follows the memory
+ * there is. Less comes within about a second, before the system starts to end processes, but never
+ * below the base; more comes slowly. Each change of the planes in use, which changes what the model
+ * says, is told to on_planes (may be NULL): on a thread of the watch, that waits for it; it may
+ * call anything but the functions that end a watch. A second watch replaces the first. A budget
+ * that is set by hand meanwhile holds until the next change; to keep one, end the watch. TRIT_IO,
+ * TRIT_MEMORY: the system gives no pipe or thread. */
+TRIT_API trit_status trit_model_watch_memory(trit_model* model, trit_on_planes on_planes,
+                                             void* user);
+/* Ends it, as trit_model_close() does, and waits for a callback that runs. The budget stays. */
+TRIT_API void trit_model_unwatch_memory(trit_model* model);
+
+/* A model's file that is cut, or whose disk fails, while it is mapped: without this call that is
+ * the signal SIGBUS. With it, once per process and before other threads run, it ends the pass that
+ * runs, and every later one of that model, with TRIT_IO; other faults go to the handler that was
+ * there before. */
+TRIT_API trit_status trit_guard_file_access(void);
+
 /* ---- text -------------------------------------------------------------------------------------
  */
 
