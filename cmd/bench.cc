@@ -67,6 +67,8 @@ CommandLine command_line(BenchFlags* f) {
         ListTarget{&f->planes}},
        {"--head-planes", "N", "planes of embedding and head (default: all; --config: 4)",
         IntegerTarget{&f->head_planes, 1, kMaxPlanes}},
+       {"--memory", "SIZE", "most memory of the whole process (default: no limit)",
+        SizeTarget{&f->model.memory}},
        {"--encoding", "tied|free|native",
         "of --config (default: native for 1 plane of a ternary model, else tied)",
         TextTarget{&f->encoding, {"tied", "free", "native"}}},

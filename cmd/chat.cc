@@ -61,7 +61,9 @@ struct ChatCommand {
 class Chat {
  public:
   Chat(const ChatFlags& flags, trit_model* model, Conversation* conversation, bool terminal)
-      : flags_(flags),
+      : watch_(flags.model, model,
+               terminal ? PressureWatch::Lines::kHeld : PressureWatch::Lines::kAtOnce),
+        flags_(flags),
         model_(model),
         conversation_(conversation),
         terminal_(terminal),
@@ -97,6 +99,7 @@ class Chat {
   void after_change(trit_status status);
   std::string in_use() const;
 
+  PressureWatch watch_;
   ChatFlags flags_;
   trit_model* model_;
   Conversation* conversation_;
@@ -114,9 +117,8 @@ const ChatCommand Chat::kCommands[] = {
     {"/regen", "/regen", "answer the last question again", &Chat::regenerate},
     {"/undo", "/undo", "take back the last question and its answer", &Chat::undo},
     {"/system", "/system TEXT", "set the system message (without TEXT: none)", &Chat::system},
-    {"/memory", "/memory SIZE", "most memory from now on, such as 700M; the conversation goes on",
-     &Chat::memory},
-    {"/planes", "/planes N", "most planes from now on; the conversation goes on", &Chat::planes},
+    {"/memory", "/memory SIZE", "most memory from now on, such as 700M or auto", &Chat::memory},
+    {"/planes", "/planes N", "most planes of each layer matrix from now on", &Chat::planes},
     {"/stats", "/stats", "tokens, speed, planes and memory in use", &Chat::stats},
 };
 
@@ -124,6 +126,7 @@ int Chat::run() {
   std::string line;
   while (!done_) {
     interrupted() = false;
+    watch_.show_held();
     const LineEnd end = read(&line);
     if (end == LineEnd::kEnd) break;
     if (end == LineEnd::kInterrupt)
@@ -175,9 +178,15 @@ void Chat::system(const std::string& text) {
 
 void Chat::memory(const std::string& size) {
   uint64_t bytes = 0;
-  if (!parse_size(size, &bytes) || bytes == 0)
-    return note("/memory: expected a size such as 700M, 1.5G or 900MiB, found '" + size + "'");
-  after_change(trit_model_set_memory(model_, bytes));
+  const bool automatic = size == "auto";
+  if (automatic) {
+    trit_available_memory(nullptr, &bytes, nullptr, 0, nullptr);
+  } else if (!parse_size(size, &bytes) || bytes == 0) {
+    return note("/memory: expected a size such as 700M, 1.5G or auto, found '" + size + "'");
+  }
+  const trit_status status = trit_model_set_memory(model_, bytes);
+  if (status == TRIT_OK) automatic ? watch_.start() : watch_.stop();
+  after_change(status);
 }
 
 void Chat::planes(const std::string& count) {
@@ -233,6 +242,7 @@ int chat_command(int argc, char** argv) {
   ChatFlags flags;
   if (const auto end = parse_args(command_line(&flags), argc, argv)) return *end;
   catch_interrupts();
+  decide_memory(&flags.model);
   const bool terminal = is_terminal(STDIN_FILENO) && is_terminal(STDERR_FILENO);
   ModelHandle model;
   if (const int code = open_model(flags.model, &model)) return code;

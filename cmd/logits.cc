@@ -13,6 +13,7 @@
 #include "cmd/common/error.h"
 #include "cmd/common/input.h"
 #include "cmd/common/interrupt.h"
+#include "cmd/common/memory_budget.h"
 #include "cmd/common/model_flags.h"
 #include "cmd/common/output.h"
 #include "model_format/checksum.h"
@@ -147,6 +148,7 @@ int logits_command(int argc, char** argv) {
   if (tokens.has_value() == tokens_file.has_value())
     return fail(TRIT_USAGE, "logits: expected exactly one of --tokens IDS and --tokens-file FILE");
   catch_interrupts();
+  decide_memory(&flags);
 
   ModelHandle model;
   if (const int code = open_model(flags, &model)) return code;
@@ -167,6 +169,7 @@ int logits_command(int argc, char** argv) {
   if (json && output.is_stdout())
     return fail(TRIT_USAGE, "logits: --json and -o " + *path + " both write to standard output");
   announce(flags, model.get(), session.get());
+  PressureWatch watch(flags, model.get(), PressureWatch::Lines::kAtOnce);
   Hasher hasher(0);
   if (const int code =
           write_logits(ids, chunk, vocab, session.get(), &hasher, path ? &output : nullptr))

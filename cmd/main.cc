@@ -1,6 +1,6 @@
 // The table of commands and what holds for all of them: descriptors 0-2 exist, output that is
-// refused is no signal, memory that ran out is exit 6, and stdout that could not be written is
-// exit 5.
+// refused and files that are cut are no signals, memory that ran out is exit 6, and stdout that
+// could not be written is exit 5.
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
@@ -93,6 +93,9 @@ int main(int argc, char** argv) {
   // Write errors instead, so that destructors run: a reader that went away, a file size limit.
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN);
+  // A file that is cut while it is mapped ends in an error line. Where the system refuses, in the
+  // signal, as without it.
+  trit_guard_file_access();
   int code = TRIT_INTERNAL;
   try {
     code = trit::dispatch(argc, argv);

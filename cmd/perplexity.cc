@@ -9,6 +9,7 @@
 #include "cmd/common/error.h"
 #include "cmd/common/input.h"
 #include "cmd/common/interrupt.h"
+#include "cmd/common/memory_budget.h"
 #include "cmd/common/model_flags.h"
 #include "cmd/common/output.h"
 #include "cmd/common/progress.h"
@@ -181,6 +182,7 @@ int open_reference(const PerplexityFlags& f, const trit_model* model, const Text
   flags.model = f.reference;
   flags.planes = flags.head_planes = std::nullopt;
   flags.memory = std::nullopt;
+  flags.aside = 0;
   if (const int code = open_model(flags, reference)) return code;
   Text other;
   if (const int code = read_tokens(f, reference->get(), &other)) return code;
@@ -220,6 +222,7 @@ int perplexity_command(int argc, char** argv) {
   PerplexityFlags flags;
   if (const auto end = parse_args(command_line(&flags), argc, argv)) return *end;
   catch_interrupts();
+  decide_memory(&flags.model);
   ModelHandle model, reference;
   SessionHandle session, reference_session;
   if (const int code = open_model(flags.model, &model)) return code;
@@ -246,6 +249,7 @@ int perplexity_command(int argc, char** argv) {
   if (windows.empty()) return fail(TRIT_USAGE, "perplexity: --chunks: expected at least 1");
 
   announce(flags.model, model.get(), session.get());
+  PressureWatch watch(flags.model, model.get(), PressureWatch::Lines::kAtOnce);
   std::vector<Scorer> scorers = {Scorer(session.get(), vocab)};
   if (flags.reference) {
     if (const int code = open_reference(flags, model.get(), text, &reference, &reference_session))

@@ -7,6 +7,7 @@
 #include "cmd/common/error.h"
 #include "cmd/common/input.h"
 #include "cmd/common/interrupt.h"
+#include "cmd/common/memory_budget.h"
 #include "cmd/common/model_flags.h"
 #include "cmd/common/output.h"
 #include "cmd/common/terminal.h"
@@ -168,6 +169,7 @@ int run_command(int argc, char** argv) {
   if (const auto end = parse_args(command_line(&options), argc, argv)) return *end;
   if (const int code = check(options)) return code;
   catch_interrupts();
+  decide_memory(&options.model);
   ModelHandle model;
   if (const int code = open_model(options.model, &model)) return code;
   TokenIds prompt;
@@ -181,6 +183,7 @@ int run_command(int argc, char** argv) {
     return code;
   if (const int code = check_prompt(prompt, session.get())) return code;
   announce(options.model, model.get(), session.get());
+  PressureWatch watch(options.model, model.get(), PressureWatch::Lines::kAtOnce);
   if (const trit_status s =
           trit_session_prefill(session.get(), prompt.data(), prompt.size(), nullptr))
     return fail(s);

@@ -1,6 +1,8 @@
 // See memory_budget.h.
 #include "cmd/common/memory_budget.h"
 
+#include <algorithm>
+
 #include "cmd/common/error.h"
 #include "cmd/common/size_text.h"
 
@@ -14,7 +16,47 @@ std::string planes_text(const char* what, uint32_t used, const std::optional<int
   return text + format(" (all there are, %lld asked)", static_cast<long long>(*asked));
 }
 
+const char* reason_text(trit_planes_reason reason) {
+  switch (reason) {
+    case TRIT_PLANES_SCARCE:
+      return "memory is scarce";
+    case TRIT_PLANES_STALLED:
+      return "others wait for memory";
+    case TRIT_PLANES_EASED:
+      return "there is more memory again";
+    case TRIT_PLANES_FILE_GREW:
+      return "the file has grown";
+  }
+  return "";
+}
+
 }  // namespace
+
+void decide_memory(ModelFlags* flags) {
+  if (flags->memory || flags->planes || flags->head_planes) return;
+  uint64_t budget = 0;
+  size_t bytes = 0;
+  flags->memory_reason.resize(1024);
+  trit_available_memory(nullptr, &budget, flags->memory_reason.data(), flags->memory_reason.size(),
+                        &bytes);
+  flags->memory_reason.resize(std::min(bytes, flags->memory_reason.size()));
+  flags->memory = budget;
+}
+
+int set_aside(uint64_t bytes, trit_model* model, ModelFlags* flags) {
+  const trit_model_info info = model_info(model);
+  if (info.memory_bytes == 0) return TRIT_OK;
+  flags->aside = bytes;
+  const uint64_t rest = std::max(info.memory_bytes, bytes + 1) - bytes;
+  const trit_status s = trit_model_set_memory(model, rest);
+  return s ? fail_in_budget(s, *flags) : TRIT_OK;
+}
+
+int fail_in_budget(trit_status status, const ModelFlags& flags) {
+  if (status != TRIT_MEMORY || flags.aside == 0) return fail(status);
+  return fail(status, format("%s; this command needs another %llu for itself", trit_last_error(),
+                             static_cast<unsigned long long>(flags.aside)));
+}
 
 std::string planes_in_use(const ModelFlags& flags, const trit_model_info& info) {
   if (info.dense) return info.dense_f32 ? "dense f32" : "dense bf16";
@@ -33,6 +75,45 @@ std::string memory_in_use(const ModelFlags& flags, const trit_model_info& info) 
   const bool slow = info.memory_bytes < info.smallest_bytes;
   return text + " of " + SizeUnit(budget).text(budget) +
          (slow ? ": too little, so slow, from pages that the system takes back" : "");
+}
+
+std::string budget_reason(const ModelFlags& flags) {
+  if (flags.memory_reason.empty()) return "";
+  return format(" (--memory %llu), seven eighths of ",
+                static_cast<unsigned long long>(*flags.memory)) +
+         flags.memory_reason;
+}
+
+PressureWatch::PressureWatch(const ModelFlags& flags, trit_model* model, Lines lines)
+    : flags_(flags), model_(model), lines_(lines) {
+  if (!flags.memory_reason.empty()) start();
+}
+
+void PressureWatch::start() {
+  // A watch that the system refuses is no reason not to run.
+  if (!flags_.no_pressure && trit_model_watch_memory(model_, on_planes, this) != TRIT_OK)
+    note(trit_last_error());
+}
+
+void PressureWatch::stop() {
+  trit_model_unwatch_memory(model_);
+}
+
+void PressureWatch::show_held() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (const std::string& line : held_) note(line);
+  held_.clear();
+}
+
+void PressureWatch::on_planes(trit_planes_reason reason, void* user) {
+  auto* self = static_cast<PressureWatch*>(user);
+  const trit_model_info info = model_info(self->model_);
+  const std::string line = std::string(reason_text(reason)) + ": " +
+                           planes_in_use(self->flags_, info) + "; " +
+                           memory_in_use(self->flags_, info);
+  if (self->lines_ == Lines::kAtOnce) return note(line);
+  const std::lock_guard<std::mutex> lock(self->mutex_);
+  self->held_.push_back(line);
 }
 
 }  // namespace trit

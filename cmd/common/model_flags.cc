@@ -32,12 +32,6 @@ const char* cache_name(const std::optional<std::string>& name, const trit_model_
   return name ? name->c_str() : info.dense_f32 ? "f32" : "f16";
 }
 
-int fail_in_budget(trit_status status, const ModelFlags& flags) {
-  if (status != TRIT_MEMORY || flags.aside == 0) return fail(status);
-  return fail(status, format("%s; this command needs another %llu for itself", trit_last_error(),
-                             static_cast<unsigned long long>(flags.aside)));
-}
-
 }  // namespace
 
 void SessionCloser::operator()(trit_session* session) const {
@@ -62,7 +56,7 @@ std::vector<Flag> file_flags(ModelFlags* flags) {
 std::vector<Flag> shape_flags(ModelFlags* flags) {
   return {
       {"--memory", "SIZE|auto",
-       "most memory of the whole process: 700M, 1.5G (default auto: seven eighths of what is free)",
+       "most memory of the whole process: 700M, 1.5G; auto (default): 7/8 of what is free",
        SizeTarget{&flags->memory, true}},
       {"-c, --ctx-size", "N", "tokens of context; 0: the default of this command and model",
        IntegerTarget{&flags->context, 0, 1 << 24}},
@@ -84,7 +78,9 @@ std::vector<Flag> session_flags(ModelFlags* flags) {
        {"--head-planes", "N", "planes of embedding and head in use (default: the same)",
         IntegerTarget{&flags->head_planes, 1, kMostPlanes}}},
       shape_flags(flags),
-      {{"--force", "", "run in too little memory too, slowly", SwitchTarget{&flags->force}}});
+      {{"--force", "", "run in too little memory too, slowly", SwitchTarget{&flags->force}},
+       {"--no-pressure", "", "do not follow later what memory is free",
+        SwitchTarget{&flags->no_pressure}}});
 }
 
 std::vector<Flag> sampling_flags(SamplingFlags* flags) {
@@ -157,15 +153,6 @@ trit_model_info model_info(const trit_model* model) {
   return info;
 }
 
-int set_aside(uint64_t bytes, trit_model* model, ModelFlags* flags) {
-  const trit_model_info info = model_info(model);
-  if (info.memory_bytes == 0) return TRIT_OK;
-  const uint64_t rest = std::max(info.memory_bytes, bytes + 1) - bytes;
-  flags->aside = bytes;
-  const trit_status s = trit_model_set_memory(model, rest);
-  return s ? fail_in_budget(s, *flags) : TRIT_OK;
-}
-
 int open_session(const ModelFlags& flags, trit_model* model, uint32_t default_context,
                  SessionHandle* session) {
   const trit_model_info info = model_info(model);
@@ -195,7 +182,7 @@ void announce(const ModelFlags& flags, const trit_model* model, const trit_sessi
   if (context > info.max_context)
     line += format(" (the model was made for %u tokens)", info.max_context);
   note(line);
-  if (info.memory_bytes) note(memory_in_use(flags, info));
+  if (info.memory_bytes) note(memory_in_use(flags, info) + budget_reason(flags));
 }
 
 int set_sampling(const SamplingFlags& flags, bool verbose, const trit_model* model,

@@ -31,9 +31,11 @@ struct ModelFlags {
   std::optional<std::string> model, io = "mmap", verify = "head";
   std::optional<std::string> cache_k, cache_v;
   std::optional<int64_t> planes, head_planes, context, threads, chunk;
-  std::optional<uint64_t> memory;  // none: no limit, unless decide_memory() says otherwise
-  uint64_t aside = 0;              // of it, what the command needs beside the model
-  bool force = false, verbose = false;
+  std::optional<uint64_t> memory;  // none: no limit; see decide_memory()
+  bool force = false, no_pressure = false, verbose = false;
+  // Not flags, but what became of them:
+  std::string memory_reason;  // why an automatic budget is what it is; empty: it was given
+  uint64_t aside = 0;         // bytes of the budget that the command needs beside the model
 };
 std::vector<Flag> model_flags(ModelFlags* flags);    // which model, how it is opened
 std::vector<Flag> session_flags(ModelFlags* flags);  // how it is run
@@ -57,8 +59,6 @@ void announce_file(const ModelFlags& flags);
 int open_model(const ModelFlags& flags, ModelHandle* model);
 trit_model_info model_info(const trit_model* model);
 
-// Takes what the command itself needs from the budget; before the session opens.
-int set_aside(uint64_t bytes, trit_model* model, ModelFlags* flags);
 // default_context 0: min(model, 4096). Interrupts cancel this session from here on.
 int open_session(const ModelFlags& flags, trit_model* model, uint32_t default_context,
                  SessionHandle* session);

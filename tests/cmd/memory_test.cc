@@ -58,6 +58,35 @@ TEST_CASE("--memory runs the planes that fit, and says so in one line") {
   CHECK(std::count(part.err.begin(), part.err.end(), '\n') == 2);
 }
 
+TEST_CASE("without flags the budget is what is free, and a flag that repeats it is named") {
+  const std::vector<std::string> arguments = {"run", "-m", kDemo, "-p", "Once", "-n", "4"};
+  const auto err = [&](const std::vector<std::string>& flags) {
+    std::vector<std::string> all = arguments;
+    all.insert(all.end(), flags.begin(), flags.end());
+    const ProcessResult result = tritstack(all);
+    CAPTURE(result.err);
+    CHECK(result.exit_code == 0);
+    return result.err;
+  };
+  const std::string automatic = err({});
+  CAPTURE(automatic);
+  const size_t flag = automatic.find("(--memory ");
+  REQUIRE(flag != std::string::npos);
+  CHECK(automatic.find("), seven eighths of ", flag) != std::string::npos);
+  const std::string number = automatic.substr(flag + 10, automatic.find(')', flag) - flag - 10);
+  CHECK(err({"--memory", number}).substr(0, 30) == automatic.substr(0, 30));
+  CHECK(err({"--memory", "auto", "--no-pressure"}).find("(--memory ") != std::string::npos);
+  // What pins the planes sets no budget.
+  CHECK(err({"--planes", "2"}).find("memory") == std::string::npos);
+  CHECK(err({"--head-planes", "3"}).find("memory") == std::string::npos);
+  std::string line = "ulimit -v 600000; exec " + tritstack_path();
+  for (const std::string& word : arguments) line += " " + word;
+  const ProcessResult limited = run_process({"/bin/sh", "-c", line});
+  CAPTURE(limited.err);
+  CHECK(limited.exit_code == 0);
+  CHECK(limited.err.find(" in RLIMIT_AS - ") != std::string::npos);
+}
+
 TEST_CASE("too little memory exits with 6 and the least that works; --force runs all the same") {
   const std::vector<std::vector<std::string>> commands = {
       {"run", "-m", kDemo, "-p", "x", "-n", "2"},
@@ -119,6 +148,7 @@ TEST_CASE("/planes and /memory take effect in the middle of a conversation, whic
 
 TEST_CASE("/memory and /planes that cannot be done say why and change nothing") {
   const std::string question = "Tell me a story about a dog.\n";
+  CHECK(chat("/memory auto\n").err.find("planes 3, head planes 4; memory ") != std::string::npos);
   const ProcessResult refused =
       chat("/memory 1M\n/memory many\n/memory\n/planes 1\n/planes x\n/planes 0\n" + question);
   CAPTURE(refused.err);
