@@ -14,7 +14,7 @@ namespace trit {
 
 namespace {
 
-// Measured with the command, release build (tests/runtime/memory_plan_test.cc checks it): code and
+// Measured with the command, release build (tests/cmd/peak_memory_test.cc checks it): code and
 // libraries that were touched, heap, stacks of the main and of the loading thread.
 constexpr uint64_t kProcessBytes = uint64_t{5} << 20;
 // What a process that opens a model has yet to touch: kernels, heap.

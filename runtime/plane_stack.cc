@@ -17,6 +17,10 @@ namespace {
 // So much comes in at once: a change of mind waits for no more.
 constexpr uint64_t kFillBytes = 4 << 20;
 
+// What comes in within the time of a few tokens, and how long to wait for it.
+constexpr uint64_t kSmallBytes = 64 << 20;
+constexpr std::chrono::milliseconds kPatience{20};
+
 uint64_t physical_bytes() {
   return static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * page_bytes();
 }
@@ -253,6 +257,9 @@ Result<std::unique_ptr<SessionMemory>> PlaneStack::claim(const SessionShape& sha
   sessions_.push_back(session.get());
   idle_ = false;
   wake_.notify_all();
+  // A small model is whole before it is used; a large one comes in while it is.
+  if (plan_.bytes(current_->selection.blocks) <= kSmallBytes)
+    changed_.wait_for(lock, kPatience, [&] { return idle_; });
   return session;
 }
 

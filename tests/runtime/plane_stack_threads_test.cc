@@ -21,15 +21,13 @@ namespace {
 constexpr uint32_t kSessions = 4, kVocab = 400, kContext = 48;
 constexpr size_t kChanges = 1000;
 
-std::shared_ptr<const Model> written(const TempDir& dir, uint64_t budget_bytes = 0) {
+std::shared_ptr<const Model> written(const TempDir& dir) {
   TinyModel tiny;
   tiny.config = tiny_config();
   tiny.config.vocab = kVocab;
   tiny.config.hidden = tiny.config.ffn = 240;  // blocks are longer than pages
   REQUIRE(write_tiny_model(dir.path("m.trit"), tiny).ok());
-  ModelOptions options;
-  options.planes.budget_bytes = budget_bytes;
-  auto model = Model::open(dir.path("m.trit"), options);
+  auto model = Model::open(dir.path("m.trit"), {});
   REQUIRE(model.ok());
   return model.value();
 }
@@ -180,8 +178,9 @@ TEST_CASE("10,000 interleavings: no set is torn, none loses a page while it is h
 
 TEST_CASE("sessions that come and go under a budget leave it as it was") {
   const TempDir dir;
-  const uint64_t spare = written(dir)->planes().figures().resident_bytes + (1 << 20);
-  const auto model = written(dir, spare);
+  const auto model = written(dir);
+  const uint64_t spare = model->planes().figures().resident_bytes + (1 << 20);
+  REQUIRE(model->planes().set_budget(spare).ok());
   const size_t blocks = model->planes().figures().blocks;
   std::vector<std::thread> threads;
   std::atomic<uint64_t> opened{0}, wrong{0};
