@@ -20,12 +20,7 @@
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define TRIT_OWN_MEMORY 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define TRIT_OWN_MEMORY 0
-#endif
-#endif
-#ifndef TRIT_OWN_MEMORY
+#else
 #define TRIT_OWN_MEMORY 1
 #endif
 

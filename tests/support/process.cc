@@ -56,6 +56,12 @@ void Process::send(int signal) const {
   kill(pid_, signal);
 }
 
+uint64_t Process::peak_bytes() const {
+  const std::string status = read_file("/proc/" + std::to_string(pid_) + "/status");
+  const size_t at = status.find("VmHWM:");
+  return at == std::string::npos ? 0 : std::strtoull(&status[at + 6], nullptr, 10) * 1024;
+}
+
 bool Process::wait_for(const std::string& stream, const std::string& text) const {
   for (int i = 0; i < 2000; ++i) {
     if (read_file(folder_.path(stream)).find(text) != std::string::npos) return true;

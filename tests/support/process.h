@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,8 @@ class Process {
  public:
   Process(const std::vector<std::string>& arguments, const ProcessOptions& options = {});
   void send(int signal) const;
+  // The most that a running process has had resident, in bytes; 0: the system does not tell.
+  uint64_t peak_bytes() const;
   // Polls until standard output (error) holds `text`, at most ten seconds; false: it never did.
   bool wait_for_output(const std::string& text) const { return wait_for("out", text); }
   bool wait_for_error(const std::string& text) const { return wait_for("err", text); }
