@@ -72,7 +72,7 @@ std::vector<CurveMark> named_prefixes(const Plan& plan) {
                         : planes == 1 ? "1 plane"
                                       : std::to_string(planes) + " planes";
     if (first && !last) label += " (base)";
-    if (!whole) label = last ? "all planes" : format("base + %zu of %zu blocks", i, all.size() - 1);
+    if (!whole) label = last ? "all planes" : format("base + %zu block%s", i, i == 1 ? "" : "s");
     marks.push_back({i, label, chosen});
   }
   return marks;

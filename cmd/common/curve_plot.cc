@@ -11,7 +11,8 @@ namespace trit {
 
 namespace {
 
-constexpr int kRows = 17;  // one for labels, then a tick every third row, for five of them
+constexpr int kLabelRows = 2;  // above the curve: the budget's, then those of points at the top
+constexpr int kRows = kLabelRows + 16;  // a tick every third row, for five of them
 
 enum class Ink { kPlain, kFaint, kCurve, kMark };
 
@@ -72,8 +73,9 @@ class Plot {
     return static_cast<int>(std::lround(frame_.x(bytes) * (columns_ * glyphs_.dots_x - 1)));
   }
   int dot_y(double value) const {
-    const int dots = (kRows - 1) * glyphs_.dots_y;
-    return glyphs_.dots_y + static_cast<int>(std::lround((1 - frame_.y(value)) * (dots - 1)));
+    const int dots = (kRows - kLabelRows) * glyphs_.dots_y;
+    return kLabelRows * glyphs_.dots_y +
+           static_cast<int>(std::lround((1 - frame_.y(value)) * (dots - 1)));
   }
   std::string value_tick(int tick) const { return frame_.values.text(tick) + curve_.value_unit; }
 

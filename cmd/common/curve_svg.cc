@@ -9,9 +9,10 @@ namespace trit {
 
 namespace {
 
-constexpr double kWidth = 760, kHeight = 480;
-constexpr double kLeft = 64, kRight = 728, kTop = 132, kBottom = 412;  // the plot
-constexpr double kRoom = kTop - 44;  // labels of points at the top begin here
+constexpr double kWidth = 760, kHeight = 496;
+constexpr double kLeft = 64, kRight = 728, kTop = 148, kBottom = 428;  // the plot
+constexpr double kRoom =
+    kTop - 60;  // above it for labels: the budget's, then the points' at the top
 constexpr double kLineHeight = 16, kCharacterWidth = 7;
 
 // Plain rules, no variables: simple renderers know no others.
@@ -180,7 +181,8 @@ void Picture::label(const CurveMark& m) {
         const Box box = {left, bottom - 2 * kLineHeight, left + width, bottom};
         const double end = std::max(left, std::min(px, left + width));
         const bool tied = py - bottom > 4;
-        if (!is_free(box) || (tied && !crossing && meets_label({end, bottom, px + 1, py})))
+        if (!is_free(box) || (tied && !crossing &&
+                              meets_label({std::min(px, end), bottom, std::max(px, end) + 1, py})))
           continue;
         taken_.push_back(box);
         if (tied) ties_ += line(px, py, end, bottom + 3, "axis");
