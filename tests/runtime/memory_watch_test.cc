@@ -199,7 +199,7 @@ TEST_CASE("in a real group the watch asks for less while another process grows")
     if (!watch.ok()) return 1;
     const pid_t other = fork();
     if (other == 0) {
-      std::vector<char> memory(100 * kMiB);
+      std::vector<char> memory(180 * kMiB);
       std::memset(memory.data(), 1, memory.size());
       pause();
       _exit(memory[0]);
