@@ -143,7 +143,7 @@ void print_uses(const Plan& plan) {
                  100.0 * static_cast<double>(u.bytes) / static_cast<double>(use.total())));
   }
   const uint64_t file = use.weights + use.head + use.tokenizer;
-  print(format("  %s of it are pages of the file, which the system can take back; %s are not\n",
+  print(format("  file pages, which the system can take back: %s; private: %s\n",
                unit.text(file).c_str(), unit.text(use.total() - file).c_str()));
 }
 
