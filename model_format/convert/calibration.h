@@ -1,0 +1,38 @@
+// What running the model on text tells about the inputs of a matrix. Compensation (compensate.h)
+// wants the planes of a matrix to do what the dense matrix does in the dense model, given what the
+// planes before it have already changed. Abstract, because running a model is the business of the
+// runtime (runtime/calibration.h), which this room does not know.
+#ifndef TRITSTACK_MODEL_FORMAT_CONVERT_CALIBRATION_H_
+#define TRITSTACK_MODEL_FORMAT_CONVERT_CALIBRATION_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "model_format/model_config.h"
+#include "model_format/span.h"
+#include "model_format/status.h"
+
+namespace trit {
+
+// Of one matrix W and one prefix of its planes, over all calibration tokens. X: its inputs, as int8
+// codes stand for them, in the model whose matrices before it use that many planes.
+struct InputStatistics {
+  uint32_t planes;
+  Span<const float> moments;      // [cols][cols] X^T X
+  Span<const float> corrections;  // [rows][cols] T^T X; T: what W X^T misses of the dense model's
+                                  // output; for o and down, of the residual stream after it
+};
+
+class Calibration {
+ public:
+  virtual ~Calibration() = default;
+  // For every prefix, most planes first; valid until the next call. Matrices in the order of the
+  // file, layer matrices only, each after take() of all before it.
+  virtual Result<std::vector<InputStatistics>> measure(MatrixRole role, uint32_t layer) = 0;
+  // What a matrix became, a block for each plane. Every matrix of the file, in its order.
+  virtual Status take(const MatrixInfo& info, std::vector<std::vector<uint8_t>> blocks) = 0;
+};
+
+}  // namespace trit
+
+#endif  // TRITSTACK_MODEL_FORMAT_CONVERT_CALIBRATION_H_
