@@ -103,9 +103,7 @@ Result<std::unique_ptr<MemoryWatch>> MemoryWatch::start(uint64_t budget_bytes,
   pthread_sigmask(SIG_SETMASK, &others, &before);
   try {
     watch->thread_ =
-        std::thread([watch = watch.get(), budget_bytes, on_budget = std::move(on_budget),
-                     on_look = std::move(on_look),
-                     root] { watch->watch({budget_bytes}, on_budget, on_look, root); });
+        std::thread(&MemoryWatch::watch, watch.get(), budget_bytes, on_budget, on_look, root);
   } catch (const std::exception&) {
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);

@@ -91,7 +91,8 @@ PressureWatch::PressureWatch(const ModelFlags& flags, trit_model* model, Lines l
 
 void PressureWatch::start() {
   // A watch that the system refuses is no reason not to run.
-  if (!flags_.no_pressure && trit_model_watch_memory(model_, on_planes, this) != TRIT_OK)
+  if (!flags_.no_pressure &&
+      trit_model_watch_memory(model_, flags_.aside, on_planes, this) != TRIT_OK)
     note(trit_last_error());
 }
 
