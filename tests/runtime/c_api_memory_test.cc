@@ -1,0 +1,78 @@
+// Budgets and planes through tritstack.h: what changes, what is refused, what info tells.
+#include <doctest/doctest.h>
+
+#include "tests/runtime/opened.h"
+
+using namespace trit;
+
+namespace {
+
+trit_model_info info_of(const trit_model* model) {
+  trit_model_info info = {};
+  info.struct_size = sizeof info;
+  REQUIRE(trit_model_get_info(model, &info) == TRIT_OK);
+  return info;
+}
+
+}  // namespace
+
+TEST_CASE("planes change under a conversation, which keeps its tokens and its cache") {
+  Opened o;
+  o.open(64);
+  const auto prompt = [&] {
+    REQUIRE(trit_session_rewind(o.session, 0) == TRIT_OK);
+    REQUIRE(trit_session_prefill(o.session, kPrompt.data(), kPrompt.size(), nullptr) == TRIT_OK);
+    return logits_of(o.session);
+  };
+  const std::vector<float> all = prompt();
+  REQUIRE(trit_model_set_planes(o.model, 2, 3) == TRIT_OK);
+  CHECK(info_of(o.model).planes == 2);
+  CHECK(info_of(o.model).head_planes == 3);
+  CHECK(trit_session_position(o.session) == kPrompt.size());
+  CHECK(logits_of(o.session) == all);  // until the next pass
+  CHECK(prompt() != all);
+  REQUIRE(trit_model_set_planes(o.model, 0, 0) == TRIT_OK);
+  REQUIRE(trit_model_settle(o.model) == TRIT_OK);
+  CHECK(info_of(o.model).planes == 3);
+  CHECK(prompt() == all);
+  CHECK(trit_model_set_planes(o.model, 1, 0) == TRIT_USAGE);
+  CHECK(error_has("the base of this model"));
+}
+
+TEST_CASE("a budget changes planes, and one that is too small says which one works") {
+  Opened o;
+  o.open(64);
+  const trit_model_info before = info_of(o.model);
+  CHECK(before.memory_bytes == 0);
+  CHECK(before.prefix_blocks == before.blocks_stored);
+  CHECK(before.resident_bytes > before.smallest_bytes);
+  CHECK(trit_model_set_memory(o.model, before.smallest_bytes - 1) == TRIT_MEMORY);
+  CHECK(error_has(std::to_string(before.smallest_bytes).c_str()));
+  CHECK(info_of(o.model).memory_bytes == 0);
+  REQUIRE(trit_model_set_memory(o.model, before.smallest_bytes) == TRIT_OK);
+  const trit_model_info least = info_of(o.model);
+  CHECK(least.memory_bytes == before.smallest_bytes);
+  CHECK(least.resident_bytes == before.smallest_bytes);
+  CHECK(least.prefix_blocks < before.prefix_blocks);
+  CHECK(least.planes == 2);
+  // Another session has no room; by force it runs.
+  trit_session* second = nullptr;
+  CHECK(trit_session_open(o.model, nullptr, &second) == TRIT_MEMORY);
+  CHECK(second == nullptr);
+  trit_model_options options;
+  trit_model_options_init(&options);
+  options.memory_bytes = 1;
+  options.force = 1;
+  trit_model* forced = nullptr;
+  REQUIRE(trit_model_open(o.dir.path("m.trit").c_str(), &options, &forced) == TRIT_OK);
+  REQUIRE(trit_session_open(forced, nullptr, &second) == TRIT_OK);
+  CHECK(trit_session_prefill(second, kPrompt.data(), kPrompt.size(), nullptr) == TRIT_OK);
+  trit_session_close(second);
+  trit_model_close(forced);
+  REQUIRE(trit_model_set_memory(o.model, 0) == TRIT_OK);
+  REQUIRE(trit_model_settle(o.model) == TRIT_OK);
+  CHECK(info_of(o.model).prefix_blocks == before.prefix_blocks);
+  CHECK(trit_model_set_memory(nullptr, 0) == TRIT_USAGE);
+  CHECK(trit_model_set_planes(nullptr, 0, 0) == TRIT_USAGE);
+  CHECK(trit_model_settle(nullptr) == TRIT_USAGE);
+}
