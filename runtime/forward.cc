@@ -37,6 +37,12 @@ void ffn_block(const ModelConfig& c, const LayerWeights& w, Workspace* workspace
 
 }  // namespace
 
+void forward_layer(const ModelConfig& config, const LayerWeights& weights, uint32_t layer,
+                   Workspace* workspace, uint32_t tokens, uint32_t position) {
+  attention_block(config, weights, layer, workspace, tokens, position);
+  ffn_block(config, weights, workspace, tokens);
+}
+
 bool forward(const ModelConfig& config, const Weights& weights, Workspace* workspace,
              const int32_t* ids, uint32_t tokens, uint32_t position, uint32_t n_logits,
              float* logits) {
@@ -45,8 +51,7 @@ bool forward(const ModelConfig& config, const Weights& weights, Workspace* works
   workspace->rope.reach(position + tokens);
   ops.embed(weights.embedding, ids, tokens, a.residual);
   for (uint32_t layer = 0; layer < config.n_layers; ++layer) {
-    attention_block(config, weights.layers[layer], layer, workspace, tokens, position);
-    ffn_block(config, weights.layers[layer], workspace, tokens);
+    forward_layer(config, weights.layers[layer], layer, workspace, tokens, position);
     if (ops.cancelled()) return false;
   }
   if (n_logits == 0) return true;

@@ -22,6 +22,10 @@ struct Workspace {
   RopeTable rope;
 };
 
+// One layer over the residual stream of `tokens` tokens at `position`, in the workspace.
+void forward_layer(const ModelConfig& config, const LayerWeights& weights, uint32_t layer,
+                   Workspace* workspace, uint32_t tokens, uint32_t position);
+
 // Appends ids[tokens] at `position` and computes the logits of the last n_logits of them
 // (0..tokens), logits: [n_logits][vocab]. False when cancelled: what was written is not to be used.
 bool forward(const ModelConfig& config, const Weights& weights, Workspace* workspace,

@@ -118,6 +118,7 @@ void Ops::embed(const Matrix& embedding, const int32_t* ids, uint32_t tokens, fl
 }
 
 void Ops::linear(const float* x, uint32_t tokens, std::initializer_list<Product> products) {
+  if (observer_) observer_(x, tokens, *products.begin()->matrix);
   for (const Product* first = products.begin(); first != products.end();) {
     const Product* last = first + 1;
     while (last != products.end() && same_cut(*first->matrix, *last->matrix)) ++last;

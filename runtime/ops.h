@@ -6,7 +6,9 @@
 #define TRITSTACK_RUNTIME_OPS_H_
 
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
+#include <utility>
 
 #include "kernels/kernels.h"
 #include "model_format/model_config.h"
@@ -37,6 +39,11 @@ class Ops {
              uint32_t context);
 
   bool cancelled() const { return cancel_->cancelled(); }
+
+  // Shown the input of every linear() first: x: [tokens][cols] of the first product's matrix. For
+  // calibration.
+  using InputObserver = std::function<void(const float* x, uint32_t tokens, const Matrix& first)>;
+  void observe_inputs(InputObserver observer) { observer_ = std::move(observer); }
 
   // Rows ids[tokens] of the matrix: out[tokens][cols].
   void embed(const Matrix& embedding, const int32_t* ids, uint32_t tokens, float* out);
@@ -72,6 +79,7 @@ class Ops {
   const KernelTable* kernels_;
   ThreadPool* pool_;
   const CancelFlag* cancel_;
+  InputObserver observer_;
 
   QuantizedActivations quantized_ = {};  // the current input; sized for the widest cut
   uint8_t* gemm_scratch_ = nullptr;      // [threads][gemm_scratch_stride_]

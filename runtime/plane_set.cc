@@ -33,7 +33,10 @@ class PlaneViews {
       m.dense = data(index, 0);
       count(info, 1, 0);
     } else {
-      m.planes = view(info, index, planes_in_use(index));
+      const uint8_t* blocks[kMaxPlanes] = {};
+      const uint32_t planes = planes_in_use(index);
+      for (uint32_t p = 0; p < planes; ++p) blocks[p] = data(index, p);
+      m.planes = trit_view(info, planes, blocks);
       count(info, m.planes.planes, m.planes.planes);
     }
     return m;
@@ -50,26 +53,6 @@ class PlaneViews {
     uint32_t planes = 0;
     while (planes < kMaxPlanes && first_block_[index * kMaxPlanes + planes] != kMissing) ++planes;
     return planes;
-  }
-
-  TritView view(const MatrixInfo& info, size_t index, uint32_t planes) const {
-    TritView v = {};
-    v.rows = info.rows;
-    v.cols = info.cols;
-    v.group = info.group;
-    v.planes = planes;
-    v.encoding = info.encoding;
-    v.prefix_factor = 1;
-    for (uint32_t p = 0; p < planes; ++p) {
-      const uint8_t* block = data(index, p);
-      v.digits[p] = block + block_scale_bytes(info, p);
-      if (info.encoding == Encoding::kFree || (info.encoding == Encoding::kTied && p == 0))
-        v.scales[p] = reinterpret_cast<const uint16_t*>(block);
-      if (info.encoding == Encoding::kNative) v.row_scales = reinterpret_cast<const float*>(block);
-    }
-    if (info.encoding == Encoding::kTied)
-      for (uint32_t p = planes; p < info.planes; ++p) v.prefix_factor *= 3;
-    return v;
   }
 
   void count(const MatrixInfo& info, uint32_t blocks, uint32_t planes) {
@@ -89,6 +72,26 @@ class PlaneViews {
 };
 
 }  // namespace
+
+TritView trit_view(const MatrixInfo& info, uint32_t planes, const uint8_t* const* blocks) {
+  TritView v = {};
+  v.rows = info.rows;
+  v.cols = info.cols;
+  v.group = info.group;
+  v.planes = planes;
+  v.encoding = info.encoding;
+  v.prefix_factor = 1;
+  for (uint32_t p = 0; p < planes; ++p) {
+    v.digits[p] = blocks[p] + block_scale_bytes(info, p);
+    if (info.encoding == Encoding::kFree || (info.encoding == Encoding::kTied && p == 0))
+      v.scales[p] = reinterpret_cast<const uint16_t*>(blocks[p]);
+    if (info.encoding == Encoding::kNative)
+      v.row_scales = reinterpret_cast<const float*>(blocks[p]);
+  }
+  if (info.encoding == Encoding::kTied)
+    for (uint32_t p = planes; p < info.planes; ++p) v.prefix_factor *= 3;
+  return v;
+}
 
 PlaneSet make_plane_set(const ModelReader& reader, const MappedFile& blocks,
                         const PlaneSelection& selection) {

@@ -28,6 +28,9 @@ struct PlaneSet {
   uint64_t file_end = 0;  // byte of the file behind the last block of it
 };
 
+// The first `planes` planes of a matrix, from where their blocks are.
+TritView trit_view(const MatrixInfo& info, uint32_t planes, const uint8_t* const* blocks);
+
 // `blocks`: addresses of the file's blocks. The selection holds the base at least.
 PlaneSet make_plane_set(const ModelReader& reader, const MappedFile& blocks,
                         const PlaneSelection& selection);
