@@ -7,11 +7,14 @@
 #include <string>
 #include <vector>
 
+#include "model_format/convert/converter.h"
 #include "model_format/file_guard.h"
+#include "model_format/verify.h"
 #include "runtime/generate.h"
 #include "runtime/model.h"
 #include "runtime/session.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/tiny_checkpoint.h"
 
 namespace trit {
 namespace {
@@ -124,6 +127,40 @@ TEST_CASE("planes that are not in use may go, and what was read stays") {
   Demo read(IoMode::kRead);
   read.cut(0);
   CHECK(read.prefill().ok());
+}
+
+TEST_CASE("a file cut while it is checked is an input error, not damage") {
+  const TempDir folder;
+  const std::string path = folder.path("demo.trit"), bytes = read_file("cmd/demo/stories.trit");
+  REQUIRE(guard_file_access().ok());
+  for (const uint64_t size : {bytes.size() - 1, bytes.size() / 2, size_t{0}}) {
+    CAPTURE(size);
+    write_file(path, bytes);
+    const auto cut = [&](uint64_t, uint64_t) { static_cast<void>(truncate(path.c_str(), size)); };
+    const auto report = verify_file(path, cut);
+    CHECK(report.status().code() == Code::kIo);
+    CHECK(report.status().message() == path + ": cut short or unreadable while it was in use");
+  }
+}
+
+TEST_CASE("weights cut while they are converted leave no file behind") {
+  const TempDir folder;
+  REQUIRE(guard_file_access().ok());
+  QuantizeOptions options;
+  options.source = folder.path("hf");
+  options.output = folder.path("out.trit");
+  options.group = 20;
+  const std::string weights = folder.path("hf/model.safetensors");
+  for (const off_t kept : {off_t{1000}, off_t{0}}) {
+    tiny_checkpoint("LlamaForCausalLM", 1).write(options.source);
+    const auto cut = [&](const std::string&, uint64_t done, uint64_t) {
+      if (done > 0) static_cast<void>(truncate(weights.c_str(), kept));
+    };
+    const auto report = quantize(options, cut, std::atomic<bool>(false));
+    CHECK(report.status().code() == Code::kIo);
+    CHECK(report.status().message().find("model.safetensors: cut short") != std::string::npos);
+    CHECK(read_file(options.output).empty());
+  }
 }
 
 }  // namespace
