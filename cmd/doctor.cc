@@ -13,7 +13,9 @@ namespace trit {
 
 namespace {
 
-// "  label     text": the label once, at the first line of a section.
+constexpr size_t kColumns = 80 - 11;  // beside the labels
+
+// The label once, at the first line of a section.
 void print_line(const char* label, const std::string& text) {
   print(format("%-10s ", label) + text + "\n");
 }
@@ -76,11 +78,14 @@ void print_memory(const MachineReport& report) {
   for (const MemoryBound& bound : memory.bounds) {
     cgroup |= bound.kind == MemoryBound::Kind::kCgroup;
     const bool least = memory.bounds.size() > 1 && &bound == &memory.binding();
-    print_line("", "  " + explain(bound) + (least ? "  <- the least" : ""));
+    const std::string numbers = formula(bound);
+    const bool fits = bound.name.size() + numbers.size() + 2 <= kColumns;
+    print_line(least ? "  least" : "", bound.name + ":" + (fits ? " " + numbers : ""));
+    if (!fits) print_line("", "  " + numbers);
   }
-  if (!cgroup) print_line("", "  no cgroup limits it");
-  print_line("", report.reports_stalls ? "  scarcity: the kernel reports it (PSI)"
-                                       : "  scarcity: looked for once a second");
+  if (!cgroup) print_line("", "no limit by a cgroup");
+  print_line("", report.reports_stalls ? "when it gets scarce, the kernel reports it (PSI)"
+                                       : "when it gets scarce, looking once a second tells");
 }
 
 void print_text(const MachineReport& report, const std::vector<Problem>& problems) {

@@ -134,12 +134,17 @@ std::string size_text(uint64_t bytes) {
   return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + name;
 }
 
-std::string explain(const MemoryBound& bound) {
-  std::string text = size_text(bound.limit_bytes) + " in " + bound.name;
+std::string formula(const MemoryBound& bound) {
+  std::string text = size_text(bound.limit_bytes);
   if (bound.used_bytes) text += " - " + size_text(bound.used_bytes) + " used";
   if (bound.reclaimable_bytes) text += " + " + size_text(bound.reclaimable_bytes) + " page cache";
   if (bound.own_bytes) text += " + " + size_text(bound.own_bytes) + " of ours";
   return text + " = " + size_text(bound.bytes());
+}
+
+std::string explain(const MemoryBound& bound) {
+  std::string text = formula(bound);
+  return text.insert(size_text(bound.limit_bytes).size(), " in " + bound.name);
 }
 
 }  // namespace trit

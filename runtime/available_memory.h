@@ -44,8 +44,10 @@ constexpr uint64_t automatic_budget(uint64_t available_bytes) {
   return available_bytes - available_bytes / kMarginShare;
 }
 
-// "512.0 MiB in /sys/fs/cgroup/app/memory.max - 300.0 MiB used + 120.0 MiB page cache + 12.0 MiB of
-// ours = 344.0 MiB": the formula with its numbers.
+// The formula with its numbers: "512.0 MiB - 300.0 MiB used + 120.0 MiB page cache + 12.0 MiB of
+// ours = 344.0 MiB".
+std::string formula(const MemoryBound& bound);
+// The same as one sentence: "512.0 MiB in /sys/fs/cgroup/app/memory.max - ...".
 std::string explain(const MemoryBound& bound);
 
 // "344.0 MiB": KiB below 1 MiB, GiB from 10 GiB on.

@@ -175,7 +175,7 @@ TEST_CASE("in a control group the limit is named, with its numbers and as a prob
   if (!group.made()) return skip("no control group with a memory limit can be made here");
   const int result = group.run([&] {
     const ProcessResult doctor = tritstack({"doctor"});
-    const std::string bound = "128.0 MiB in " + group.limit_file() + " - ";
+    const std::string bound = "\n  least    " + group.limit_file() + ":\n";
     if (doctor.exit_code != 0 || doctor.out.find(bound) == std::string::npos) return 1;
     return doctor.out.find("a larger number in " + group.limit_file()) != std::string::npos ? 0 : 2;
   });

@@ -46,6 +46,7 @@ TEST_CASE("without limits it is what the kernel calls available and what is ours
   CHECK(memory.binding().name == "MemAvailable");
   CHECK(memory.bytes() == 8010 * kMiB);
   CHECK(memory.shared_bytes() == memory.bytes());
+  CHECK(formula(memory.binding()) == "8000.0 MiB + 10.0 MiB of ours = 8010.0 MiB");
   CHECK(explain(memory.binding()) == "8000.0 MiB in MemAvailable + 10.0 MiB of ours = 8010.0 MiB");
 }
 
