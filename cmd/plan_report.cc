@@ -121,7 +121,7 @@ void print_rows(const Plan& plan) {
 void print_budget(const Plan& plan) {
   std::string text = "budget " + size_text(plan.budget);
   if (plan.automatic)
-    text += format(", all but an eighth of what is free (--memory %llu repeats it):\n  %s",
+    text += format(", seven eighths of what is free (--memory %llu repeats it):\n  %s",
                    static_cast<unsigned long long>(plan.budget),
                    explain(plan.available.binding()).c_str());
   if (!plan.chosen) {

@@ -155,7 +155,7 @@ TEST_CASE("the table marks the choice, has whole plane counts and says what fill
     CHECK(count(table, std::string("\n  ") + kind) == 1);
   CHECK(table.find("budget 1024.0 MiB\n") != std::string::npos);
   const std::string automatic = output_of({"plan", kDemo});
-  CHECK(automatic.find("all but an eighth of what is free (--memory ") != std::string::npos);
+  CHECK(automatic.find("seven eighths of what is free (--memory ") != std::string::npos);
 }
 
 TEST_CASE("a budget below the base is told with the least that works, and is no error") {
