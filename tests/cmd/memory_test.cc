@@ -173,31 +173,35 @@ TEST_CASE("/memory and /planes that cannot be done say why and change nothing") 
   CHECK(refused.err.find("found '0'") != std::string::npos);
 }
 
-TEST_CASE("planes that a download has brought meanwhile join with /memory") {
-  const TempDir folder;
-  const std::string path = folder.path("growing.trit"), fifo = folder.path("input");
-  const std::string whole = read_file(kDemo);
-  const auto reader = ModelReader::open(kDemo);
-  REQUIRE(reader.ok());
-  write_file(path, whole.substr(0, reader->base_end()));
-  REQUIRE(mkfifo(fifo.c_str(), 0600) == 0);
-  ProcessOptions options;
-  options.input_path = fifo;
-  Process talk({tritstack_path(), "chat", "-m", path, "--temp", "0", "-n", "48"}, options);
-  {
-    std::ofstream input(fifo);
-    CHECK(talk.wait_for_error("59 of 88 blocks are here"));
-    input << "Tell me a story about a dog.\n" << std::flush;
-    CHECK(talk.wait_for_output("\n"));
-    std::ofstream(path, std::ios::binary | std::ios::app) << whole.substr(reader->base_end());
-    input << "/memory 1G\n/clear\nTell me a story about a dog.\n/exit\n" << std::flush;
-    CHECK(talk.wait_for_error("planes 3, head planes 4; memory "));
+TEST_CASE("planes that a download has brought meanwhile join with /memory, or by themselves") {
+  for (const bool asked : {true, false}) {
+    const TempDir folder;
+    const std::string path = folder.path("growing.trit"), fifo = folder.path("input");
+    const std::string whole = read_file(kDemo);
+    const auto reader = ModelReader::open(kDemo);
+    REQUIRE(reader.ok());
+    write_file(path, whole.substr(0, reader->base_end()));
+    REQUIRE(mkfifo(fifo.c_str(), 0600) == 0);
+    ProcessOptions options;
+    options.input_path = fifo;
+    Process talk({tritstack_path(), "chat", "-m", path, "--temp", "0", "-n", "48"}, options);
+    {
+      std::ofstream input(fifo);
+      CHECK(talk.wait_for_error("59 of 88 blocks are here"));
+      input << "Tell me a story about a dog.\n" << std::flush;
+      CHECK(talk.wait_for_output("\n"));
+      std::ofstream(path, std::ios::binary | std::ios::app) << whole.substr(reader->base_end());
+      if (asked) input << "/memory 1G\n" << std::flush;
+      CHECK(talk.wait_for_error(asked ? "planes 3, head planes 4; memory "
+                                      : "the file has grown: planes 3, head planes 4; memory "));
+      input << "/clear\nTell me a story about a dog.\n/exit\n" << std::flush;
+    }
+    const ProcessResult result = talk.wait();
+    CHECK(result.exit_code == 0);
+    CHECK(result.out ==
+          chat("Tell me a story about a dog.\n", {"--planes", "2", "--head-planes", "3"}).out +
+              chat("Tell me a story about a dog.\n").out);
   }
-  const ProcessResult result = talk.wait();
-  CHECK(result.exit_code == 0);
-  CHECK(result.out ==
-        chat("Tell me a story about a dog.\n", {"--planes", "2", "--head-planes", "3"}).out +
-            chat("Tell me a story about a dog.\n").out);
 }
 
 }  // namespace
