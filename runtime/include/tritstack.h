@@ -138,12 +138,13 @@ typedef enum trit_planes_reason {
 typedef void (*trit_on_planes)(trit_planes_reason reason, void* user);
 
 /* From now on the model's budget (without one: that of trit_available_memory()) follows the memory
- * there is, less aside_bytes, which the program needs for itself. Less comes within about a second, before the system starts to end processes, but never
- * below the base; more comes slowly. Each change of the planes in use, which changes what the model
- * says, is told to on_planes (may be NULL): on a thread of the watch, that waits for it; it may
- * call anything but the functions that end a watch. A second watch replaces the first. A budget
- * that is set by hand meanwhile holds until the next change; to keep one, end the watch. TRIT_IO,
- * TRIT_MEMORY: the system gives no pipe or thread. */
+ * there is, less aside_bytes, which the program needs for itself. Less comes within about a second,
+ * before the system starts to end processes, but never below the base; more comes slowly. Each
+ * change of the planes in use, which changes what the model says, is told to on_planes (may be
+ * NULL): on a thread of the watch, that waits for it; it may call anything but the functions that
+ * end a watch. A second watch replaces the first. A budget that is set by hand meanwhile holds
+ * until the next change; to keep one, end the watch. TRIT_IO, TRIT_MEMORY: the system gives no pipe
+ * or thread. */
 TRIT_API trit_status trit_model_watch_memory(trit_model* model, uint64_t aside_bytes,
                                              trit_on_planes on_planes, void* user);
 /* Ends it, as trit_model_close() does, and waits for a callback that runs. The budget stays. */
