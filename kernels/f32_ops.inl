@@ -12,6 +12,7 @@ constexpr uint32_t kParts = kLanes / kPartLanes;
 typedef int32_t i32v __attribute__((vector_size(sizeof(f32v))));
 typedef uint32_t u32v __attribute__((vector_size(sizeof(f32v))));
 typedef uint16_t u16v __attribute__((vector_size(sizeof(f32v) / 2)));
+typedef int8_t i8v __attribute__((vector_size(sizeof(f32v) / 4)));
 
 struct Lanes {
   f32v part[kParts];
@@ -300,7 +301,7 @@ TRIT_INLINE int32_t quantize_group(const float* x, uint32_t n, float inverse, in
   i32v sums = {};
   for (uint32_t i = 0; i < n; i += kLanes) {
     const Lanes in = load_at(x, i, n);
-    int32_t whole[kLanes];
+    int8_t whole[kLanes];
     TRIT_UNROLL for (uint32_t p = 0; p < kParts; ++p) {
       f32v scaled = in.part[p] * inverse;
       scaled = scaled > limit ? limit : scaled;
@@ -308,12 +309,13 @@ TRIT_INLINE int32_t quantize_group(const float* x, uint32_t n, float inverse, in
       scaled = scaled == scaled ? scaled : f32v{};
       const i32v code = (i32v)(scaled + round) - (i32v)round;
       sums += code;
-      memcpy(whole + p * kPartLanes, &code, sizeof(code));
+      const i8v narrow = __builtin_convertvector(code, i8v);
+      memcpy(whole + p * kPartLanes, &narrow, sizeof(narrow));
     }
     if (n - i >= kLanes)
-      for (uint32_t l = 0; l < kLanes; ++l) codes[i + l] = static_cast<int8_t>(whole[l]);
+      memcpy(codes + i, whole, kLanes);
     else
-      for (uint32_t l = 0; l < n - i; ++l) codes[i + l] = static_cast<int8_t>(whole[l]);
+      memcpy(codes + i, whole, n - i);
   }
   if constexpr (kPartLanes > 8) sums += swap_halves<8>(sums, AllLanes());
   if constexpr (kPartLanes > 4) sums += swap_halves<4>(sums, AllLanes());
