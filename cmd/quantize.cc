@@ -1,22 +1,23 @@
 // tritstack quantize: a Hugging Face folder becomes one .trit file, whole or not at all.
+#include <chrono>
 #include <cinttypes>
 #include <thread>
 
+#include "cmd/calibrated.h"
 #include "cmd/commands.h"
 #include "cmd/common/args.h"
 #include "cmd/common/error.h"
 #include "cmd/common/interrupt.h"
 #include "cmd/common/output.h"
 #include "cmd/common/progress.h"
-#include "model_format/convert/converter.h"
 
 namespace trit {
 
 namespace {
 
 struct QuantizeFlags {
-  std::optional<std::string> source, output, encoding, dense;
-  std::optional<int64_t> planes, head_planes, group, threads;
+  std::optional<std::string> source, output, encoding, dense, calibrate;
+  std::optional<int64_t> calibrate_tokens, planes, head_planes, group, threads;
   bool force = false, json = false, verbose = false;
 };
 
@@ -25,6 +26,7 @@ CommandLine command_line(QuantizeFlags* f) {
       "quantize",
       "turn a Hugging Face folder (config.json, *.safetensors) into a .trit file",
       "  tritstack quantize Qwen3-0.6B -o qwen.trit\n"
+      "  tritstack quantize Qwen3-0.6B -o qwen.trit --calibrate text.txt\n"
       "  tritstack quantize Llama-3.2-1B-Instruct -o llama.trit --planes 4\n"
       "  tritstack quantize Qwen3-0.6B -o reference.trit --dense f32\n",
       {{"SRC", "", "the folder", TextTarget{&f->source, {}}, kRequired},
@@ -35,8 +37,12 @@ CommandLine command_line(QuantizeFlags* f) {
         IntegerTarget{&f->head_planes, 1, kMaxPlanes}},
        {"--encoding", "tied|free|native", "how planes make a weight, see FORMAT.md (default tied)",
         TextTarget{&f->encoding, {"tied", "free", "native"}}},
-       {"--group", "N", "weights of a row that share a scale (default 128)",
+       {"--group", "N", "weights of a row that share a scale (default 160)",
         IntegerTarget{&f->group, 1, 1 << 20}},
+       {"--calibrate", "TEXT", "run the model on this text to choose better planes (slower)",
+        TextTarget{&f->calibrate, {}}},
+       {"--calibrate-tokens", "N", "most tokens of it (default 32768)",
+        IntegerTarget{&f->calibrate_tokens, 1, INT32_MAX}},
        {"--dense", "f32|bf16", "keep the weights as they are: the reference",
         TextTarget{&f->dense, {"f32", "bf16"}}},
        {"-t, --threads", "N", "threads (default: all cores)", IntegerTarget{&f->threads, 1, 1024}},
@@ -51,9 +57,19 @@ int check_dense(const QuantizeFlags& f) {
                      : f.head_planes ? "--head-planes"
                      : f.group       ? "--group"
                      : f.encoding    ? "--encoding"
+                     : f.calibrate   ? "--calibrate"
                                      : nullptr;
   if (!f.dense || !flag) return TRIT_OK;
   return fail(TRIT_USAGE, format("quantize: --dense makes no planes, so it goes without %s", flag));
+}
+
+// Only the weights of tied planes are chosen by what they do.
+int check_calibrate(const QuantizeFlags& f) {
+  if (f.calibrate_tokens && !f.calibrate)
+    return fail(TRIT_USAGE, "quantize: --calibrate-tokens goes with --calibrate TEXT");
+  if (f.calibrate && f.encoding.value_or("tied") != "tied")
+    return fail(TRIT_USAGE, "quantize: --calibrate goes with --encoding tied");
+  return TRIT_OK;
 }
 
 QuantizeOptions quantize_options(const QuantizeFlags& f) {
@@ -80,20 +96,43 @@ void announce(const QuantizeOptions& o) {
   note(format("%s, threads %u", weights.c_str(), o.threads));
 }
 
-void print_table(const QuantizeFlags& flags, const QuantizeReport& report) {
-  print(format("%6s %14s %12s %15s\n", "planes", "bytes", "bits/weight", "relative error"));
-  for (const auto& row : report.rows) {
+// What the command has to say at its end.
+struct Outcome {
+  QuantizeReport report;
+  std::vector<PrefixQuality> qualities;  // with --calibrate: dense, then a row each
+  std::string compared_on;
+  double seconds = 0;
+};
+
+// Right of each row's columns: nothing without --calibrate.
+std::string quality_columns(const Outcome& outcome, size_t row) {
+  if (outcome.qualities.empty()) return "";
+  const PrefixQuality& q = outcome.qualities[row];
+  return format(" %11.4f %10.6f %8.2f", q.perplexity, q.divergence, 100 * q.top1_agreement);
+}
+
+void print_table(const QuantizeFlags& flags, const Outcome& outcome) {
+  const QuantizeReport& report = outcome.report;
+  const bool compared = !outcome.qualities.empty();
+  print(format("%6s %14s %12s %15s%s\n", "planes", "bytes", "bits/weight", "relative error",
+               compared ? "  perplexity         KL  top-1 %" : ""));
+  for (size_t i = 0; i < report.rows.size(); ++i) {
+    const auto& row = report.rows[i];
     const std::string planes = flags.dense ? *flags.dense : std::to_string(row.planes);
-    print(format("%6s %14" PRIu64 " %12.3f %15.5f\n", planes.c_str(), row.bytes,
-                 row.bits_per_weight, row.relative_error));
+    print(format("%6s %14" PRIu64 " %12.3f %15.5f%s\n", planes.c_str(), row.bytes,
+                 row.bits_per_weight, row.relative_error, quality_columns(outcome, i + 1).c_str()));
   }
   print(format("%6s %14s %12.3f %15.5f\n", "head", "", report.head_bits_per_weight,
                report.head_relative_error));
-  print(format("%s: %" PRIu64 " weights in %" PRIu64 " bytes\n", flags.output->c_str(),
-               report.parameters, report.file_bytes));
+  if (compared)
+    print(format("%6s %43s%s\n%s\n", "dense", "", quality_columns(outcome, 0).c_str(),
+                 outcome.compared_on.c_str()));
+  print(format("%s: %" PRIu64 " weights in %" PRIu64 " bytes, %.0f s\n", flags.output->c_str(),
+               report.parameters, report.file_bytes, outcome.seconds));
 }
 
-void print_json(const std::string& output, const QuantizeReport& report) {
+void print_json(const std::string& output, const Outcome& outcome) {
+  const QuantizeReport& report = outcome.report;
   JsonWriter out;
   out.begin_object().member("file", output).member("file_bytes", report.file_bytes);
   out.member("parameters", report.parameters).key("rows").begin_array();
@@ -103,9 +142,53 @@ void print_json(const std::string& output, const QuantizeReport& report) {
     out.member("relative_error", row.relative_error).end_object();
   }
   out.end_array().member("head_bits_per_weight", report.head_bits_per_weight);
-  out.member("head_relative_error", report.head_relative_error).key("warnings").begin_array();
+  out.member("head_relative_error", report.head_relative_error).key("quality").begin_array();
+  for (const PrefixQuality& q : outcome.qualities) {
+    out.begin_object().member("planes", q.planes).member("perplexity", q.perplexity);
+    out.member("kl_divergence", q.divergence).member("top1_agreement", q.top1_agreement);
+    out.end_object();
+  }
+  out.end_array().member("seconds", outcome.seconds).key("warnings").begin_array();
   for (const std::string& warning : report.warnings) out.value(warning);
   print(out.end_array().end_object().text() + "\n");
+}
+
+Status run_calibrated(const QuantizeFlags& flags, const QuantizeOptions& options,
+                      const QuantizeProgress& progress, Outcome* outcome) {
+  const CalibrationText text{*flags.calibrate,
+                             static_cast<uint64_t>(flags.calibrate_tokens.value_or(32768))};
+  const auto job = CalibratedQuantize::prepare(options, text, progress, interrupted());
+  if (!job.ok()) return job.status();
+  auto report = (*job.value()).run(progress, interrupted());
+  if (!report.ok()) return report.status();
+  outcome->report = std::move(report.value());
+  auto qualities = (*job.value()).compare(outcome->report, progress, interrupted());
+  if (!qualities.ok()) return qualities.status();
+  outcome->qualities = std::move(qualities.value());
+  outcome->compared_on = format(
+      "compared on %" PRIu64 " tokens%s; calibrated on %" PRIu64, (*job.value()).compared_tokens(),
+      (*job.value()).held_out() ? " after those" : " of those, for want of more text",
+      (*job.value()).calibration_tokens());
+  return Status();
+}
+
+Status run(const QuantizeFlags& flags, const QuantizeOptions& options, Outcome* outcome) {
+  const auto start = std::chrono::steady_clock::now();
+  Progress bar;
+  const QuantizeProgress progress = [&](const std::string& stage, uint64_t done, uint64_t total) {
+    // "layers.3.q" is the detail of the stage "layers".
+    bar.update(stage.substr(0, stage.find('.')), stage, done, total);
+  };
+  if (flags.calibrate) {
+    TRIT_RETURN_IF_ERROR(run_calibrated(flags, options, progress, outcome));
+  } else {
+    auto report = quantize(options, progress, interrupted());
+    if (!report.ok()) return report.status();
+    outcome->report = std::move(report.value());
+  }
+  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+  outcome->seconds = taken.count();
+  return Status();
 }
 
 }  // namespace
@@ -114,22 +197,15 @@ int quantize_command(int argc, char** argv) {
   QuantizeFlags flags;
   if (const auto end = parse_args(command_line(&flags), argc, argv)) return *end;
   if (const int code = check_dense(flags)) return code;
+  if (const int code = check_calibrate(flags)) return code;
   const QuantizeOptions options = quantize_options(flags);
   if (flags.verbose) announce(options);
   catch_interrupts();
-  const Result<QuantizeReport> report = [&] {
-    Progress progress;
-    return quantize(
-        options,
-        [&](const std::string& stage, uint64_t done, uint64_t total) {
-          // "layers.3.q" is the detail of the stage "layers".
-          progress.update(stage.substr(0, stage.find('.')), stage, done, total);
-        },
-        interrupted());
-  }();
-  if (!report.ok()) return fail(report.status());
-  for (const std::string& warning : report->warnings) note("warning: " + warning);
-  flags.json ? print_json(*flags.output, report.value()) : print_table(flags, report.value());
+  Outcome outcome;
+  const Status status = run(flags, options, &outcome);
+  if (!status.ok()) return fail(status);
+  for (const std::string& warning : outcome.report.warnings) note("warning: " + warning);
+  flags.json ? print_json(*flags.output, outcome) : print_table(flags, outcome);
   return TRIT_OK;
 }
 

@@ -7,6 +7,7 @@
 #include <cassert>
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "kernels/half.h"
 #include "model_format/convert/decompose.h"
@@ -28,9 +29,12 @@ struct Sums {
 struct RowBlocks {
   uint64_t rows_per_block, count;
 
-  explicit RowBlocks(const MatrixInfo& m) {
+  explicit RowBlocks(const MatrixTask& task) {
+    const MatrixInfo& m = task.info;
     rows_per_block =
-        std::max<uint64_t>(1, kBlockWeights / (uint64_t{kTileRows} * m.cols)) * kTileRows;
+        task.compensator
+            ? Compensator::kMaxRows
+            : std::max<uint64_t>(1, kBlockWeights / (uint64_t{kTileRows} * m.cols)) * kTileRows;
     count = ceil_div(m.rows, rows_per_block);
   }
 };
@@ -38,6 +42,14 @@ struct RowBlocks {
 template <typename T>
 Span<const uint8_t> bytes_of(const std::vector<T>& values, size_t count) {
   return {reinterpret_cast<const uint8_t*>(values.data()), count * sizeof(T)};
+}
+
+// To the file, and to the copy where one is wanted.
+Status put(const MatrixTask& task, uint32_t plane, uint64_t offset, Span<const uint8_t> bytes) {
+  if (task.blocks)
+    std::copy(bytes.begin(), bytes.end(),
+              (*task.blocks)[plane].begin() + static_cast<ptrdiff_t>(offset));
+  return task.writer->write(task.index, plane, offset, bytes);
 }
 
 // What the workers of all encodings share: the task and a row of floats.
@@ -81,13 +93,10 @@ class DenseWorker : public RowReader {
         sums->errors[0] += d * d;
         brain_[(row - begin) * cols + c] = bits;
       }
-      if (!brain)
-        TRIT_RETURN_IF_ERROR(
-            task_.writer->write(task_.index, 0, row * cols * 4, bytes_of(row_, cols)));
+      if (!brain) TRIT_RETURN_IF_ERROR(put(task_, 0, row * cols * 4, bytes_of(row_, cols)));
     }
     if (!brain) return Status();
-    return task_.writer->write(task_.index, 0, begin * cols * 2,
-                               bytes_of(brain_, (end - begin) * cols));
+    return put(task_, 0, begin * cols * 2, bytes_of(brain_, (end - begin) * cols));
   }
 
  private:
@@ -113,10 +122,16 @@ class TritWorker : public RowReader {
       digits_[p].resize(tiles * tile_bytes_);
       if (p < scale_arrays_) scales_[p].resize(tiles * groups_ * kTileRows);
     }
+    if (!task.compensator) return;
+    compensation_.emplace(*task.compensator);
+    weights_.resize(blocks.rows_per_block * info_.cols);
+    levels_.resize(weights_.size());
+    steps_.resize(blocks.rows_per_block * groups_);
   }
 
   Status run(uint64_t begin, uint64_t end, Sums* sums) {
     for (auto& scales : scales_) std::fill(scales.begin(), scales.end(), uint16_t{0});
+    if (task_.compensator) TRIT_RETURN_IF_ERROR(compensate(begin, end));
     const uint64_t first_tile = begin / kTileRows, tiles = tile_count(end - begin);
     for (uint64_t tile = 0; tile < tiles; ++tile) {
       const uint64_t row = begin + tile * kTileRows;
@@ -128,17 +143,27 @@ class TritWorker : public RowReader {
     }
     for (uint32_t p = 0; p < info_.planes; ++p) {
       if (p < scale_arrays_)
-        TRIT_RETURN_IF_ERROR(
-            task_.writer->write(task_.index, p, first_tile * groups_ * kTileRows * 2,
-                                bytes_of(scales_[p], tiles * groups_ * kTileRows)));
-      TRIT_RETURN_IF_ERROR(task_.writer->write(
-          task_.index, p, block_scale_bytes(info_, p) + first_tile * tile_bytes_,
-          bytes_of(digits_[p], tiles * tile_bytes_)));
+        TRIT_RETURN_IF_ERROR(put(task_, p, first_tile * groups_ * kTileRows * 2,
+                                 bytes_of(scales_[p], tiles * groups_ * kTileRows)));
+      TRIT_RETURN_IF_ERROR(put(task_, p, block_scale_bytes(info_, p) + first_tile * tile_bytes_,
+                               bytes_of(digits_[p], tiles * tile_bytes_)));
     }
     return Status();
   }
 
  private:
+  // Levels and steps of all rows of the block, for fit_row to take.
+  Status compensate(uint64_t begin, uint64_t end) {
+    const uint64_t cols = info_.cols;
+    for (uint64_t row = begin; row < end; ++row) {
+      TRIT_RETURN_IF_ERROR(read(row));
+      std::copy(row_.begin(), row_.end(), &weights_[(row - begin) * cols]);
+    }
+    task_.compensator->fit(weights_.data(), begin, static_cast<uint32_t>(end - begin),
+                           &*compensation_, levels_.data(), steps_.data());
+    return Status();
+  }
+
   // Row `row` of the matrix is row r of tile `tile` of this block.
   Status fit_row(uint64_t row, uint64_t tile, uint32_t r, Sums* sums) {
     if (info_.encoding == Encoding::kNative) return take_ternary(row, r);
@@ -156,7 +181,12 @@ class TritWorker : public RowReader {
       for (uint32_t p = 0; p < info_.planes; ++p)
         fit.trits[p] = &trits_[p][uint64_t{r} * info_.cols + first];
       const auto fit_group = info_.encoding == Encoding::kTied ? fit_tied : fit_free;
-      fit_group(&row_[first], n, info_.planes, &scratch_, &fit);
+      const uint64_t block_row = tile * kTileRows + r;
+      if (task_.compensator)
+        take_levels(&row_[first], &levels_[block_row * info_.cols + first], n, info_.planes,
+                    steps_[block_row * groups_ + g], &fit);
+      else
+        fit_group(&row_[first], n, info_.planes, &scratch_, &fit);
       for (uint32_t p = 0; p < info_.planes; ++p) sums->errors[p] += fit.errors[p];
       for (uint32_t p = 0; p < scale_arrays_; ++p)
         scales_[p][(tile * groups_ + g) * kTileRows + r] = fit.scales[p];
@@ -179,6 +209,11 @@ class TritWorker : public RowReader {
   const uint64_t groups_, tile_bytes_;
   const uint32_t scale_arrays_;
   FitScratch scratch_;
+  // With a compensator, of the rows of the block: [rows][cols], and steps [rows][groups].
+  std::optional<Compensator::Scratch> compensation_;
+  std::vector<float> weights_;
+  std::vector<int8_t> levels_;
+  std::vector<uint16_t> steps_;
   std::array<std::vector<int8_t>, kMaxPlanes> trits_;     // [plane][16 rows][cols]
   std::array<std::vector<uint8_t>, kMaxPlanes> digits_;   // [plane][tile of the block]
   std::array<std::vector<uint16_t>, kMaxPlanes> scales_;  // [plane][tile][group][16]
@@ -230,14 +265,14 @@ class MagnitudeWorker : public RowReader {
 Status write_row_scales(const MatrixTask& task, double scale) {
   std::vector<float> scales(tile_count(task.info.rows) * kTileRows);
   std::fill(scales.begin(), scales.begin() + task.info.rows, static_cast<float>(scale));
-  return task.writer->write(task.index, 0, 0, bytes_of(scales, scales.size()));
+  return put(task, 0, 0, bytes_of(scales, scales.size()));
 }
 
 }  // namespace
 
 Status convert_matrix(const MatrixTask& task, float* errors) {
   const MatrixInfo& info = task.info;
-  const RowBlocks blocks(info);
+  const RowBlocks blocks(task);
   Sums total;
   if (is_dense(info.encoding)) {
     TRIT_RETURN_IF_ERROR(run_blocks(

@@ -7,7 +7,9 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <vector>
 
+#include "model_format/convert/compensate.h"
 #include "model_format/convert/hf_model.h"
 #include "model_format/model_config.h"
 #include "model_format/status.h"
@@ -24,6 +26,9 @@ struct MatrixTask {
   uint32_t threads;
   const std::atomic<bool>& cancel;
   std::function<void(uint64_t rows_done)> progress;
+  const Compensator* compensator = nullptr;  // null: weights are all that is known
+  // A copy of what goes to the writer, for each plane a whole block; or null.
+  std::vector<std::vector<uint8_t>>* blocks = nullptr;
 };
 
 // Fills errors[0, info.planes): squared error with the first p + 1 planes over the squared norm.

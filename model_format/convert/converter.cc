@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <optional>
 
 #include "model_format/convert/convert_matrix.h"
 #include "model_format/convert/hf_model.h"
@@ -49,7 +50,8 @@ std::string options_text(const QuantizeOptions& o) {
   const std::string encoding = std::string("encoding=") + encoding_name(o.encoding);
   if (is_dense(o.encoding)) return encoding;
   return encoding + " planes=" + std::to_string(o.planes) +
-         " head_planes=" + std::to_string(o.head_planes) + " group=" + std::to_string(o.group);
+         " head_planes=" + std::to_string(o.head_planes) + " group=" + std::to_string(o.group) +
+         (o.calibration ? " calibrated_on=" + o.calibrated_on : "");
 }
 
 // What a matrix shall become. PTQTP leaves embedding and head alone, so they are tied even when the
@@ -130,20 +132,65 @@ void fill_report(const std::vector<MatrixInfo>& matrices, const std::vector<Vect
   }
 }
 
+// What calibration knows of a matrix, and the factors of its inputs' moments, which matrices with
+// the same input share.
+struct Measured {
+  std::vector<InputStatistics> statistics;
+  std::vector<Factor> factors;
+};
+
+Status measure(const QuantizeOptions& options, const MatrixInfo& info,
+               const std::atomic<bool>& cancel, Measured* measured) {
+  Result<std::vector<InputStatistics>> statistics =
+      options.calibration->measure(info.role, info.layer);
+  if (!statistics.ok()) return statistics.status();
+  measured->statistics = std::move(statistics.value());
+  const bool same_input =
+      info.role == MatrixRole::kK || info.role == MatrixRole::kV || info.role == MatrixRole::kUp;
+  if (same_input) return Status();
+  measured->factors.clear();
+  for (const InputStatistics& s : measured->statistics) {
+    Result<Factor> factor = factorize(s.moments, info.cols, options.threads, cancel);
+    if (!factor.ok()) return factor.status();
+    measured->factors.push_back(std::move(factor.value()));
+  }
+  return Status();
+}
+
+// One matrix; with calibration, by what the model does with it, and calibration goes on with it.
+Status convert_one(const QuantizeOptions& options, MatrixTask task, float* errors,
+                   Measured* measured) {
+  if (!options.calibration) return convert_matrix(task, errors);
+  const MatrixInfo& info = task.info;
+  std::vector<std::vector<uint8_t>> blocks(info.planes);
+  for (uint32_t p = 0; p < info.planes; ++p) blocks[p].resize(block_bytes(info, p));
+  task.blocks = &blocks;
+  std::optional<Compensator> compensator;
+  if (is_layer_role(info.role) && info.encoding == Encoding::kTied) {
+    TRIT_RETURN_IF_ERROR(measure(options, info, task.cancel, measured));
+    compensator.emplace(info, measured->statistics, measured->factors);
+    task.compensator = &*compensator;
+  }
+  TRIT_RETURN_IF_ERROR(convert_matrix(task, errors));
+  return options.calibration->take(info, std::move(blocks));
+}
+
 Status convert_all(const QuantizeOptions& options, const HfModel& model, ModelWriter* writer,
                    std::vector<MatrixInfo>* matrices, const QuantizeProgress& progress,
                    const std::atomic<bool>& cancel) {
   uint64_t total = 0, done = 0;
   for (const MatrixInfo& m : *matrices) total += uint64_t{m.rows} * m.cols;
+  Measured measured;
   for (uint32_t i = 0; i < matrices->size(); ++i) {
     MatrixInfo& info = (*matrices)[i];
     const std::string name = matrix_name(info);
     const auto report = [&](uint64_t rows) {
       if (progress) progress(name, done + rows * info.cols, total);
     };
+    if (options.calibration) report(0);  // measuring comes first and takes a while
     const MatrixTask task{model.tensors, model.matrices[i], info,   i,
                           writer,        options.threads,   cancel, report};
-    TRIT_RETURN_IF_ERROR(convert_matrix(task, info.errors));
+    TRIT_RETURN_IF_ERROR(convert_one(options, task, info.errors, &measured));
     writer->set_errors(i, info.errors);
     done += uint64_t{info.rows} * info.cols;
   }
@@ -154,6 +201,20 @@ Status convert_all(const QuantizeOptions& options, const HfModel& model, ModelWr
 }
 
 }  // namespace
+
+Result<Encoding> exact_encoding(const std::string& source) {
+  const auto model = read_hf_model(source);
+  if (!model.ok()) return model.status();
+  for (const SourceMatrix& m : model->matrices)
+    if (m.tensor->dtype != Dtype::kBf16) return Encoding::kDenseF32;
+  return Encoding::kDenseBf16;
+}
+
+std::vector<uint32_t> watched_prefixes(uint32_t planes) {
+  std::vector<uint32_t> prefixes = {planes};
+  while (prefixes.back() > kBaseLayerPlanes) prefixes.push_back(prefixes.back() - 1);
+  return prefixes;
+}
 
 Result<QuantizeReport> quantize(const QuantizeOptions& options, const QuantizeProgress& progress,
                                 const std::atomic<bool>& cancel) {
@@ -168,6 +229,13 @@ Result<QuantizeReport> quantize(const QuantizeOptions& options, const QuantizePr
   std::vector<MatrixInfo> matrices;
   for (const SourceMatrix& source : model->matrices)
     matrices.push_back(plan_matrix(source, options));
+  if (options.calibration &&
+      std::none_of(matrices.begin(), matrices.end(), [](const MatrixInfo& m) {
+        return is_layer_role(m.role) && m.encoding == Encoding::kTied;
+      }))
+    return Status(Code::kUnsupported, options.source +
+                                          ": calibration needs ordinary weights that become tied "
+                                          "planes, found none");
   QuantizeReport report;
   report.warnings = std::move(model->warnings);
   warn_of_few_planes(matrices, &report.warnings);

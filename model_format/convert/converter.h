@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "model_format/convert/calibration.h"
 #include "model_format/model_config.h"
 #include "model_format/status.h"
 
@@ -26,7 +27,16 @@ struct QuantizeOptions {
   uint32_t group = kDefaultGroup;
   uint32_t threads = 1;
   bool force = false;
+  // Null: from the weights alone. Otherwise layer matrices are tied, and of a model of this source.
+  Calibration* calibration = nullptr;
+  std::string calibrated_on;  // what the file says about it
 };
+
+// The dense encoding that holds every weight of a folder exactly.
+Result<Encoding> exact_encoding(const std::string& source);
+
+// The prefixes of layer matrices that calibration watches, most planes first.
+std::vector<uint32_t> watched_prefixes(uint32_t planes);
 
 // Called from one thread; `done` and `total` in weights. Stages: "reading", "layers.3.q",
 // "writing".

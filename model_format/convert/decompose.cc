@@ -29,19 +29,14 @@ inline double round_even(double x) {
   return (x + kMagic) - kMagic;
 }
 
-float nearest_f16(double scale) {
-  const float x = static_cast<float>(scale);
-  return f16_to_f32(f32_to_f16(std::min(std::max(x, kMinF16), kMaxF16)));
-}
-
 // The weighted squared error of step `s`. Sixteen fixed lanes, so that compilers may vectorise and
 // the bits stay the same.
-template <bool kWithPrefix>
-double sweep_cost(const std::vector<float>& w, size_t padded, float s, float max_level) {
+template <bool kWithPrefix, bool kWithImportance>
+double sweep_cost(const FitScratch& scratch, size_t padded, float s, float max_level) {
   const float inverse = 1.0f / s;
   float sums[kLanes] = {};
   for (size_t i = 0; i < padded; i += kLanes) {
-    const float* block = w.data() + i;
+    const float* block = scratch.padded.data() + i;
     for (uint32_t l = 0; l < kLanes; ++l) {
       const float x = block[l] * inverse;
       const float low = x < -max_level ? -max_level : x;
@@ -52,6 +47,7 @@ double sweep_cost(const std::vector<float>& w, size_t padded, float s, float max
         const float prefix = x - 3.0f * round_even(q * (1.0f / 3.0f));
         cost += kPrefixWeight * (prefix * prefix);
       }
+      if (kWithImportance) cost *= scratch.importance[i + l];
       sums[l] += cost;
     }
   }
@@ -65,8 +61,10 @@ double sweep_cost(const std::vector<float>& w, size_t padded, float s, float max
 // f16 before it is judged.
 class Sweep {
  public:
-  Sweep(const FitScratch& scratch, uint32_t n, uint32_t planes)
-      : weights_(scratch.padded),
+  // Each error counts scratch.importance times, or once.
+  Sweep(const FitScratch& scratch, bool with_importance, uint32_t n, uint32_t planes)
+      : scratch_(scratch),
+        with_importance_(with_importance),
         padded_((n + kLanes - 1) / kLanes * kLanes),
         planes_(planes),
         max_level_(static_cast<float>(tied_max_level(planes))) {}
@@ -96,18 +94,24 @@ class Sweep {
   }
 
   void try_step(double step) {
-    const float s = nearest_f16(step);
+    const float s = nearest_scale(step);
     if (s == last_) return;
     last_ = s;
-    const double cost = planes_ >= 3 ? sweep_cost<true>(weights_, padded_, s, max_level_)
-                                     : sweep_cost<false>(weights_, padded_, s, max_level_);
+    const double cost = with_importance_ ? cost_of<true>(s) : cost_of<false>(s);
     if (cost < best_cost_) {
       best_cost_ = cost;
       best_ = s;
     }
   }
 
-  const std::vector<float>& weights_;
+  template <bool kWithImportance>
+  double cost_of(float s) const {
+    return planes_ >= 3 ? sweep_cost<true, kWithImportance>(scratch_, padded_, s, max_level_)
+                        : sweep_cost<false, kWithImportance>(scratch_, padded_, s, max_level_);
+  }
+
+  const FitScratch& scratch_;
+  const bool with_importance_;
   const size_t padded_;
   const uint32_t planes_;
   const float max_level_;
@@ -115,22 +119,26 @@ class Sweep {
   double best_cost_ = INFINITY;
 };
 
-// Levels of step s: trits of all planes, and the exact squared errors of all prefixes.
-void take_levels(const float* w, uint32_t n, uint32_t planes, float s, GroupFit* fit) {
+// Trits of all planes of weight i, and the exact squared errors of all prefixes.
+void take_level(float w, double level, double step, uint32_t planes, uint32_t i, GroupFit* fit) {
+  for (uint32_t p = planes; p-- > 0;) {
+    const double d = w - step * level;
+    fit->errors[p] += d * d;
+    // level / 3 is never halfway between two integers, so this is the level of the prefix.
+    const double upper = round_even(level * (1.0 / 3.0));
+    fit->trits[p][i] = static_cast<int8_t>(level - 3 * upper);
+    level = upper;
+    step *= 3;
+  }
+}
+
+// The nearest levels of step s.
+void round_to_step(const float* w, uint32_t n, uint32_t planes, float s, GroupFit* fit) {
   const double step = s, max_level = tied_max_level(planes);
   for (double& error : fit->errors) error = 0;
   for (uint32_t i = 0; i < n; ++i) {
     const double x = std::min(std::max(w[i] / step, -max_level), max_level);
-    double level = round_even(x), prefix_step = step;
-    for (uint32_t p = planes; p-- > 0;) {
-      const double d = w[i] - prefix_step * level;
-      fit->errors[p] += d * d;
-      // level / 3 is never halfway between two integers, so this is the level of the prefix.
-      const double upper = round_even(level * (1.0 / 3.0));
-      fit->trits[p][i] = static_cast<int8_t>(level - 3 * upper);
-      level = upper;
-      prefix_step *= 3;
-    }
+    take_level(w[i], round_even(x), step, planes, i, fit);
   }
 }
 
@@ -149,6 +157,15 @@ double refit(const float* w, uint32_t n, uint32_t planes, float s) {
   return square > 0 ? dot / square : step;
 }
 
+// The group with zeros up to whole lanes, in scratch->padded; returns the largest magnitude.
+float pad(const float* w, uint32_t n, FitScratch* scratch) {
+  std::copy(w, w + n, scratch->padded.begin());
+  std::fill(scratch->padded.begin() + n, scratch->padded.end(), 0.0f);
+  float absmax = 0;
+  for (uint32_t i = 0; i < n; ++i) absmax = std::max(absmax, std::fabs(w[i]));
+  return absmax;
+}
+
 double objective(const GroupFit& fit, uint32_t planes) {
   const double all = fit.errors[planes - 1];
   return planes >= 3 ? all + static_cast<double>(kPrefixWeight) * fit.errors[planes - 2] : all;
@@ -162,11 +179,25 @@ float max_weight(Encoding encoding, uint32_t planes) {
 }
 
 FitScratch::FitScratch(uint32_t max_group)
-    : padded((max_group + kLanes - 1) / kLanes * kLanes), choices(max_group) {}
+    : padded((max_group + kLanes - 1) / kLanes * kLanes),
+      importance(padded.size()),
+      choices(max_group) {}
+
+float nearest_scale(double scale) {
+  const float x = static_cast<float>(scale);
+  return f16_to_f32(f32_to_f16(std::min(std::max(x, kMinF16), kMaxF16)));
+}
+
+float tied_step(const float* w, const float* importance, uint32_t n, uint32_t planes,
+                FitScratch* scratch) {
+  const float absmax = pad(w, n, scratch);
+  if (absmax == 0) return 0;
+  std::copy(importance, importance + n, scratch->importance.begin());
+  return Sweep(*scratch, true, n, planes).best_step(absmax);
+}
 
 void fit_tied(const float* w, uint32_t n, uint32_t planes, FitScratch* scratch, GroupFit* fit) {
-  float absmax = 0;
-  for (uint32_t i = 0; i < n; ++i) absmax = std::max(absmax, std::fabs(w[i]));
+  const float absmax = pad(w, n, scratch);
   if (absmax == 0) {
     for (uint32_t p = 0; p < planes; ++p) {
       std::memset(fit->trits[p], 0, n);
@@ -175,20 +206,26 @@ void fit_tied(const float* w, uint32_t n, uint32_t planes, FitScratch* scratch, 
     fit->scales[0] = 0;
     return;
   }
-  std::copy(w, w + n, scratch->padded.begin());
-  std::fill(scratch->padded.begin() + n, scratch->padded.end(), 0.0f);
-  const float swept = Sweep(*scratch, n, planes).best_step(absmax);
-  const float refitted = nearest_f16(refit(w, n, planes, swept));
+  const float swept = Sweep(*scratch, false, n, planes).best_step(absmax);
+  const float refitted = nearest_scale(refit(w, n, planes, swept));
 
-  take_levels(w, n, planes, refitted, fit);
+  round_to_step(w, n, planes, refitted, fit);
   fit->scales[0] = f32_to_f16(refitted);
   if (refitted == swept) return;
   const double cost = objective(*fit, planes);
-  take_levels(w, n, planes, swept, fit);
+  round_to_step(w, n, planes, swept, fit);
   fit->scales[0] = f32_to_f16(swept);
   if (objective(*fit, planes) <= cost) return;
-  take_levels(w, n, planes, refitted, fit);
+  round_to_step(w, n, planes, refitted, fit);
   fit->scales[0] = f32_to_f16(refitted);
+}
+
+void take_levels(const float* w, const int8_t* levels, uint32_t n, uint32_t planes, uint16_t step,
+                 GroupFit* fit) {
+  for (double& error : fit->errors) error = 0;
+  for (uint32_t i = 0; i < n; ++i)
+    take_level(w[i], levels[i], static_cast<double>(f16_to_f32(step)), planes, i, fit);
+  fit->scales[0] = step;
 }
 
 }  // namespace trit

@@ -1,0 +1,168 @@
+// See calibrated.h.
+#include "cmd/calibrated.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+
+#include "cmd/common/scoring.h"
+#include "cmd/model_calibration.h"
+#include "model_format/checksum.h"
+#include "runtime/session.h"
+
+namespace trit {
+
+namespace {
+
+constexpr uint32_t kWindow = 512;
+constexpr size_t kMostHeldOut = 16;  // windows
+constexpr uint32_t kChunk = 64;      // tokens whose logits are in memory at once
+
+// One model that reads windows, with the logits of its last chunk.
+struct Reader {
+  std::unique_ptr<Session> session;
+  std::vector<float> logits;
+};
+
+Result<Reader> open_reader(const std::shared_ptr<const Model>& model, uint32_t window,
+                           uint32_t threads) {
+  SessionOptions options;
+  options.context = window;
+  options.threads = threads;
+  Result<std::unique_ptr<Session>> session = Session::open(model, options);
+  if (!session.ok()) return session.status();
+  return Reader{std::move(session.value()),
+                std::vector<float>(size_t{kChunk} * model->config().vocab)};
+}
+
+struct Scores {
+  PerplexityEstimate perplexity;
+  Divergence divergence;
+};
+
+// Scores every token of a window but the first.
+Status score(Span<const int32_t> window, Reader* reference, Reader* reader, Scores* scores) {
+  const size_t vocab = reader->session->model().config().vocab, last = window.size() - 1;
+  for (Reader* r : {reference, reader}) TRIT_RETURN_IF_ERROR(r->session->rewind(0));
+  for (size_t begin = 0; begin < last; begin += kChunk) {
+    const size_t count = std::min<size_t>(kChunk, last - begin);
+    for (Reader* r : {reference, reader})
+      TRIT_RETURN_IF_ERROR(r->session->prefill({window.data() + begin, count}, r->logits.data()));
+    for (size_t i = 0; i < count; ++i) {
+      const float* logits = &reader->logits[i * vocab];
+      scores->perplexity.add(log_sum_exp(logits, vocab) - logits[window[begin + i + 1]]);
+      scores->divergence.add(&reference->logits[i * vocab], logits, vocab);
+    }
+  }
+  return Status();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<CalibratedQuantize>> CalibratedQuantize::prepare(
+    const QuantizeOptions& options, const CalibrationText& text, const QuantizeProgress& progress,
+    const std::atomic<bool>& cancel) {
+  QuantizeOptions dense = options;
+  const Result<Encoding> exact = exact_encoding(options.source);
+  if (!exact.ok()) return exact.status();
+  dense.encoding = exact.value();
+  dense.output = options.output + ".dense";
+  dense.force = false;
+  const Result<QuantizeReport> report = quantize(dense, progress, cancel);
+  if (!report.ok()) return report.status();
+  Result<std::shared_ptr<const Model>> model = Model::open(dense.output, {});
+  std::remove(dense.output.c_str());
+  if (!model.ok()) return model.status();
+
+  std::unique_ptr<CalibratedQuantize> job(new CalibratedQuantize);
+  job->options_ = options;
+  job->dense_ = std::move(model.value());
+  job->window_ = std::min(kWindow, job->dense_->config().max_positions);
+  TRIT_RETURN_IF_ERROR(job->read(text));
+  return job;
+}
+
+Status CalibratedQuantize::read(const CalibrationText& text) {
+  const Tokenizer* tokenizer = dense_->tokenizer();
+  if (!tokenizer)
+    return Status(Code::kUnsupported, options_.source + ": --calibrate needs its tokenizer.json");
+  std::ifstream file(text.file, std::ios::binary);
+  if (!file) return io_error(text.file, "open", errno);
+  const std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  std::vector<int32_t> ids;
+  tokenizer->encode(bytes, false, false, &ids);
+
+  const bool has_bos = tokenizer->bos() != kNoToken;
+  const size_t step = window_ - (has_bos ? 1 : 0), windows = ids.size() / step;
+  const size_t fitted = std::min<size_t>(windows, text.tokens / window_);
+  if (fitted == 0)
+    return Status(Code::kUsage, text.file + ": calibration text: expected at least " +
+                                    std::to_string(window_) + " tokens, found " +
+                                    std::to_string(std::min<uint64_t>(ids.size(), text.tokens)));
+  for (size_t w = 0; w < std::min(windows, fitted + kMostHeldOut); ++w) {
+    std::vector<int32_t>& to = w < fitted ? ids_ : held_out_;
+    if (has_bos) to.push_back(tokenizer->bos());
+    const auto first = ids.begin() + static_cast<ptrdiff_t>(w * step);
+    to.insert(to.end(), first, first + static_cast<ptrdiff_t>(step));
+  }
+  held_out_is_new_ = !held_out_.empty();
+  if (!held_out_is_new_)
+    held_out_.assign(ids_.begin(), ids_.begin() + static_cast<ptrdiff_t>(std::min(
+                                                      ids_.size(), kMostHeldOut * window_)));
+  return Status();
+}
+
+Result<QuantizeReport> CalibratedQuantize::run(const QuantizeProgress& progress,
+                                               const std::atomic<bool>& cancel) {
+  CalibrationOptions calibration;
+  calibration.window = window_;
+  calibration.group = options_.group;
+  calibration.prefixes = watched_prefixes(options_.planes);
+  calibration.threads = options_.threads;
+  Result<std::unique_ptr<ModelCalibration>> running =
+      ModelCalibration::open(dense_, ids_, calibration, cancel);
+  if (!running.ok()) return running.status();
+  QuantizeOptions options = options_;
+  options.calibration = running->get();
+  char hash[17];
+  std::snprintf(
+      hash, sizeof hash, "%016llx",
+      static_cast<unsigned long long>(hash64(ids_.data(), ids_.size() * sizeof ids_[0], window_)));
+  options.calibrated_on = std::to_string(ids_.size()) + ":" + hash;
+  return quantize(options, progress, cancel);
+}
+
+Result<std::vector<PrefixQuality>> CalibratedQuantize::compare(
+    const QuantizeReport& report, const QuantizeProgress& progress,
+    const std::atomic<bool>& cancel) const {
+  const Result<std::shared_ptr<const Model>> model = Model::open(options_.output, {});
+  if (!model.ok()) return model.status();
+  Result<Reader> dense = open_reader(dense_, window_, options_.threads);
+  if (!dense.ok()) return dense.status();
+  std::vector<uint32_t> planes = {0};
+  for (const QuantizeReport::Row& row : report.rows) planes.push_back(row.planes);
+  const size_t windows = held_out_.size() / window_;
+  std::vector<PrefixQuality> qualities;
+  for (const uint32_t p : planes) {
+    if (p > 0) {
+      TRIT_RETURN_IF_ERROR(model.value()->planes().set_caps({p, 0}));
+      TRIT_RETURN_IF_ERROR(model.value()->planes().settle());
+    }
+    Result<Reader> reader = open_reader(p == 0 ? dense_ : model.value(), window_, options_.threads);
+    if (!reader.ok()) return reader.status();
+    Scores scores;
+    for (size_t w = 0; w < windows; ++w) {
+      if (progress) progress("comparing", qualities.size() * windows + w, planes.size() * windows);
+      if (cancel) return Status(Code::kCancelled, "interrupted");
+      TRIT_RETURN_IF_ERROR(
+          score({&held_out_[w * window_], window_}, &dense.value(), &reader.value(), &scores));
+    }
+    qualities.push_back({p, scores.perplexity.perplexity(), scores.divergence.mean(),
+                         scores.divergence.top1_agreement()});
+  }
+  return qualities;
+}
+
+}  // namespace trit

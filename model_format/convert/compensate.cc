@@ -1,0 +1,315 @@
+// See compensate.h. With H = M D M' and T the weights that would be best without any rounding, the
+// error of weights W is the sum over columns k of D_k (Z_k - sum_{i<k} W_i M_ik - W_k)^2, Z = T M.
+// So columns in ascending order know their own target, Z_k less what those before them made of it.
+// T H = `wanted` is known first: W H and what the statistics say is missing; thus
+// Z = wanted M'^-1 D^-1. Triangles need no care in products: columns not decided yet are 0.
+#include "model_format/convert/compensate.h"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+
+#include "kernels/half.h"
+
+namespace trit {
+namespace {
+
+// Measured (README.md): how much the error of a prefix counts beside that of one plane more, how
+// much of what is missing a matrix tries to make up for, and how often columns are chosen again.
+constexpr float kPrefixWeight = 0.3f;
+constexpr float kCorrection = 0.7f;
+constexpr int kSweeps = 4;
+
+const KernelTable& any_kernels() {
+  const KernelTable* best = default_kernels();
+  return best ? *best : *kernels_for("scalar");
+}
+
+// A level with its last `dropped` digits away.
+float prefix_level(int32_t level, uint32_t dropped) {
+  int32_t unit = 1;
+  for (; dropped > 0; --dropped) unit *= 3;
+  const int32_t magnitude = ((level < 0 ? -level : level) + unit / 2) / unit * unit;
+  return static_cast<float>(level < 0 ? -magnitude : magnitude);
+}
+
+}  // namespace
+
+// The columns [begin, end) of one row, a group: what is still missing per prefix, and the choice of
+// levels and step that follows from it.
+class RowFit {
+ public:
+  explicit RowFit(const Compensator& c) : c_(c), max_level_(tied_max_level(c.info_.planes)) {
+    for (const auto& prefix : c.prefixes_) {
+      std::vector<float>& values = values_[count_++];
+      for (int32_t q = -max_level_; q <= max_level_; ++q)
+        values.push_back(prefix_level(q, prefix.dropped));
+      gaps_[count_ - 1].resize(std::min(c.info_.group, c.info_.cols));
+    }
+    best_.resize(gaps_[0].size());
+  }
+
+  void begin(uint32_t begin, uint32_t end) {
+    begin_ = begin;
+    end_ = end;
+  }
+  // Per prefix, [end - begin): before decide() the targets of the columns, before improve() the
+  // gradient.
+  float* gap(uint32_t prefix) { return gaps_[prefix].data(); }
+
+  // The targets of the longest prefix as if the group were not rounded.
+  const float* unrounded() {
+    const float* m = c_.prefixes_[0].factor->m.data();
+    for (uint32_t k = begin_; k < end_; ++k)
+      best_[k - begin_] =
+          gaps_[0][k - begin_] -
+          c_.kernels_.dot(best_.data(), m + size_t{k} * c_.info_.cols + begin_, k - begin_);
+    return best_.data();
+  }
+
+  void decide(float step, int8_t* levels) {
+    for (uint32_t k = begin_; k < end_; ++k) {
+      for (uint32_t p = 0; p < count_; ++p) {
+        weights_[p] = c_.prefixes_[p].weight * c_.prefixes_[p].factor->pivots[k];
+        targets_[p] = gaps_[p][k - begin_] / step;
+      }
+      levels[k] = static_cast<int8_t>(nearest());
+      for (uint32_t p = 0; p < count_; ++p)
+        subtract(p, value(p, levels[k]) * step, c_.prefixes_[p].factor->m.data(), k);
+    }
+  }
+
+  // The step that the levels would like, where that is better. H t is kept: the gradient follows.
+  float refit(float step, const int8_t* levels) {
+    double slope = 0, curvature = 0;
+    const uint32_t n = end_ - begin_, cols = c_.info_.cols;
+    for (uint32_t p = 0; p < count_; ++p) {
+      const auto& prefix = c_.prefixes_[p];
+      std::vector<float>& ht = products_[p];
+      ht.resize(n);
+      for (uint32_t i = 0; i < n; ++i) best_[i] = value(p, levels[begin_ + i]);
+      for (uint32_t i = 0; i < n; ++i) {
+        const float* h = prefix.statistics->moments.data() + size_t{begin_ + i} * cols + begin_;
+        ht[i] = c_.kernels_.dot(h, best_.data(), n) + prefix.factor->damping * best_[i];
+      }
+      slope += static_cast<double>(prefix.weight * c_.kernels_.dot(best_.data(), gap(p), n));
+      curvature += static_cast<double>(prefix.weight * c_.kernels_.dot(best_.data(), ht.data(), n));
+    }
+    if (!(curvature > 0) || step + slope / curvature <= 0) return step;
+    const float better = nearest_scale(step + slope / curvature);
+    const double change = static_cast<double>(better) - step;
+    if (curvature * change * change - 2 * slope * change >= 0) return step;
+    for (uint32_t p = 0; p < count_; ++p)
+      for (uint32_t i = 0; i < n; ++i) gaps_[p][i] -= products_[p][i] * static_cast<float>(change);
+    return better;
+  }
+
+  // Every column once more, the others given; whether any changed.
+  bool improve(float step, int8_t* levels) {
+    bool changed = false;
+    const uint32_t cols = c_.info_.cols;
+    for (uint32_t k = begin_; k < end_; ++k) {
+      for (uint32_t p = 0; p < count_; ++p) {
+        const auto& prefix = c_.prefixes_[p];
+        const float h = prefix.statistics->moments[size_t{k} * cols + k] + prefix.factor->damping;
+        weights_[p] = prefix.weight * h;
+        targets_[p] = value(p, levels[k]) + gaps_[p][k - begin_] / (h * step);
+      }
+      const int32_t level = nearest();
+      if (level == levels[k]) continue;
+      changed = true;
+      for (uint32_t p = 0; p < count_; ++p) {
+        const float change = (value(p, level) - value(p, levels[k])) * step;
+        const float* h = c_.prefixes_[p].statistics->moments.data();
+        gaps_[p][k - begin_] -= c_.prefixes_[p].factor->damping * change;
+        for (uint32_t i = begin_; i < end_; ++i)
+          gaps_[p][i - begin_] -= change * h[size_t{k} * cols + i];
+      }
+      levels[k] = static_cast<int8_t>(level);
+    }
+    return changed;
+  }
+
+  float value(uint32_t prefix, int32_t level) const {
+    return values_[prefix][static_cast<size_t>(level + max_level_)];
+  }
+
+ private:
+  // The level with the least weighted squared distance of its prefixes from targets_, the lowest of
+  // equal ones. A prefix moves a level by less than half a unit of its last digit, so those far
+  // outside of all targets need no look.
+  int32_t nearest() const {
+    const float limit = static_cast<float>(max_level_);
+    const auto [low, high] = std::minmax_element(targets_.begin(), targets_.begin() + count_);
+    const int32_t reach = static_cast<int32_t>(tied_max_level(count_ - 1)) + 2;
+    const int32_t first = static_cast<int32_t>(std::clamp(*low, -limit, limit)) - reach;
+    const int32_t last = static_cast<int32_t>(std::clamp(*high, -limit, limit)) + reach;
+    int32_t best = 0;
+    float best_cost = 0;
+    bool any = false;
+    for (int32_t q = std::max(first, -max_level_); q <= std::min(last, max_level_); ++q) {
+      float cost = 0;
+      for (uint32_t p = 0; p < count_; ++p) {
+        const float d = value(p, q) - targets_[p];
+        cost += weights_[p] * (d * d);
+      }
+      if (any && cost >= best_cost) continue;
+      any = true;
+      best = q;
+      best_cost = cost;
+    }
+    return best;
+  }
+
+  // Column k took `weight`: the columns after it in the group make up for its error.
+  void subtract(uint32_t p, float weight, const float* m, uint32_t k) {
+    const float* row = m + size_t{k} * c_.info_.cols;
+    for (uint32_t i = k + 1; i < end_; ++i) gaps_[p][i - begin_] -= weight * row[i];
+  }
+
+  const Compensator& c_;
+  const int32_t max_level_;
+  uint32_t count_ = 0, begin_ = 0, end_ = 0;
+  std::array<std::vector<float>, kMaxPlanes> values_;  // [level + max_level_] of the prefix
+  std::array<std::vector<float>, kMaxPlanes> gaps_, products_;
+  std::array<float, kMaxPlanes> weights_ = {}, targets_ = {};  // of the column at hand
+  std::vector<float> best_;
+};
+
+Compensator::Compensator(const MatrixInfo& info, const std::vector<InputStatistics>& statistics,
+                         const std::vector<Factor>& factors)
+    : info_(info), kernels_(any_kernels()), importance_(info.cols) {
+  assert(!statistics.empty() && statistics.size() == factors.size());
+  float weight = 1;
+  for (size_t i = 0; i < statistics.size(); ++i, weight *= kPrefixWeight) {
+    assert(statistics[i].planes + i == info.planes);
+    prefixes_.push_back({weight, static_cast<uint32_t>(i), &statistics[i], &factors[i]});
+  }
+  double sum = 0;
+  const auto diagonal = [&](uint32_t k) {
+    return statistics[0].moments[size_t{k} * info.cols + k] + factors[0].damping;
+  };
+  for (uint32_t k = 0; k < info.cols; ++k) sum += static_cast<double>(diagonal(k));
+  for (uint32_t k = 0; k < info.cols; ++k)
+    importance_[k] = static_cast<float>(diagonal(k) * info.cols / sum);
+}
+
+Compensator::Scratch::Scratch(const Compensator& c)
+    : prefixes(c.prefixes_.size()), fit(std::min(c.info_.group, c.info_.cols)) {
+  const size_t values = size_t{kMaxRows} * c.info_.cols;
+  for (Prefix& prefix : prefixes)
+    for (std::vector<float>* v : {&prefix.wanted, &prefix.targets, &prefix.weights, &prefix.sums})
+      v->resize(values);
+}
+
+void Compensator::multiply(const float* symmetric, uint32_t rows, uint32_t begin, uint32_t end,
+                           const float* x, float* sums) const {
+  kernels_.dense_gemm(symmetric, Encoding::kDenseF32, info_.cols, x, info_.cols, rows, begin, end,
+                      sums, info_.cols);
+}
+
+void Compensator::set_targets(const Prefix& prefix, const float* weights, uint64_t first_row,
+                              uint32_t rows, Scratch::Prefix* to) const {
+  const size_t cols = info_.cols, values = rows * cols;
+  multiply(prefix.statistics->moments.data(), rows, 0, info_.cols, weights, to->wanted.data());
+  const float* missing = prefix.statistics->corrections.data() + first_row * cols;
+  for (size_t i = 0; i < values; ++i)
+    to->wanted[i] += prefix.factor->damping * weights[i] + kCorrection * missing[i];
+
+  // wanted M'^-1, from the last column to the first.
+  std::vector<float>& solved = to->weights;
+  std::fill(solved.begin(), solved.end(), 0.0f);
+  const float* m = prefix.factor->m.data();
+  for (uint32_t end = info_.cols; end > 0;) {
+    const uint32_t begin = (end - 1) / info_.group * info_.group;
+    multiply(m, rows, begin, end, solved.data(), to->sums.data());
+    for (uint32_t r = 0; r < rows; ++r) {
+      for (uint32_t k = end; k-- > begin;) {
+        const size_t i = r * cols + k;
+        solved[i] = to->wanted[i] - to->sums[i] -
+                    kernels_.dot(m + k * cols + k + 1, solved.data() + i + 1, end - k - 1);
+      }
+    }
+    end = begin;
+  }
+  for (uint32_t r = 0; r < rows; ++r)
+    for (uint32_t k = 0; k < cols; ++k)
+      to->targets[r * cols + k] = solved[r * cols + k] / prefix.factor->pivots[k];
+  std::fill(solved.begin(), solved.end(), 0.0f);
+}
+
+void Compensator::decide(uint32_t rows, Scratch* scratch, int8_t* levels, uint16_t* scales) const {
+  const size_t cols = info_.cols, groups = group_count(info_.cols, info_.group);
+  RowFit row(*this);
+  for (uint32_t g = 0; g < groups; ++g) {
+    const uint32_t begin = g * info_.group, end = std::min(begin + info_.group, info_.cols);
+    row.begin(begin, end);
+    for (size_t p = 0; p < prefixes_.size(); ++p) {
+      Scratch::Prefix& work = scratch->prefixes[p];
+      multiply(prefixes_[p].factor->m.data(), rows, begin, end, work.weights.data(),
+               work.sums.data());
+    }
+    for (uint32_t r = 0; r < rows; ++r) {
+      for (uint32_t p = 0; p < prefixes_.size(); ++p) {
+        const Scratch::Prefix& work = scratch->prefixes[p];
+        for (size_t k = begin; k < end; ++k)
+          row.gap(p)[k - begin] = work.targets[r * cols + k] - work.sums[r * cols + k];
+      }
+      const float step =
+          tied_step(row.unrounded(), &importance_[begin], end - begin, info_.planes, &scratch->fit);
+      scales[r * groups + g] = f32_to_f16(step);
+      int8_t* const chosen = levels + r * cols;
+      if (step == 0)
+        std::fill(chosen + begin, chosen + end, int8_t{0});
+      else
+        row.decide(step, chosen);
+      for (uint32_t p = 0; p < prefixes_.size(); ++p)
+        for (uint32_t k = begin; k < end; ++k)
+          scratch->prefixes[p].weights[r * cols + k] = row.value(p, chosen[k]) * step;
+    }
+  }
+}
+
+bool Compensator::improve(uint32_t rows, Scratch* scratch, int8_t* levels, uint16_t* scales) const {
+  const size_t cols = info_.cols, groups = group_count(info_.cols, info_.group);
+  RowFit row(*this);
+  bool changed = false;
+  for (uint32_t g = 0; g < groups; ++g) {
+    const uint32_t begin = g * info_.group, end = std::min(begin + info_.group, info_.cols);
+    row.begin(begin, end);
+    for (size_t p = 0; p < prefixes_.size(); ++p) {
+      Scratch::Prefix& work = scratch->prefixes[p];
+      multiply(prefixes_[p].statistics->moments.data(), rows, begin, end, work.weights.data(),
+               work.sums.data());
+    }
+    for (uint32_t r = 0; r < rows; ++r) {
+      float step = f16_to_f32(scales[r * groups + g]);
+      if (step == 0) continue;
+      for (uint32_t p = 0; p < prefixes_.size(); ++p) {
+        const Scratch::Prefix& work = scratch->prefixes[p];
+        for (size_t i = r * cols + begin; i < r * cols + end; ++i)
+          row.gap(p)[i - r * cols - begin] =
+              work.wanted[i] - work.sums[i] - prefixes_[p].factor->damping * work.weights[i];
+      }
+      int8_t* const chosen = levels + r * cols;
+      step = row.refit(step, chosen);
+      scales[r * groups + g] = f32_to_f16(step);
+      changed |= row.improve(step, chosen);
+      for (uint32_t p = 0; p < prefixes_.size(); ++p)
+        for (uint32_t k = begin; k < end; ++k)
+          scratch->prefixes[p].weights[r * cols + k] = row.value(p, chosen[k]) * step;
+    }
+  }
+  return changed;
+}
+
+void Compensator::fit(const float* weights, uint64_t first_row, uint32_t rows, Scratch* scratch,
+                      int8_t* levels, uint16_t* scales) const {
+  assert(rows <= kMaxRows);
+  for (size_t p = 0; p < prefixes_.size(); ++p)
+    set_targets(prefixes_[p], weights, first_row, rows, &scratch->prefixes[p]);
+  decide(rows, scratch, levels, scales);
+  for (int sweep = 0; sweep < kSweeps && improve(rows, scratch, levels, scales); ++sweep) continue;
+}
+
+}  // namespace trit
