@@ -18,9 +18,13 @@ namespace {
 // libraries that were touched, heap, stacks of the main and of the loading thread.
 constexpr uint64_t kProcessBytes = uint64_t{11} << 19;
 // What a process that opens a model has yet to touch: kernels, heap.
-constexpr uint64_t kProcessGrowth = uint64_t{1} << 20;
+constexpr uint64_t kProcessGrowth = uint64_t{1} << 19;
 // Pages of a worker's stack, and of its part of the heap, that are touched.
 constexpr uint64_t kThreadBytes = 16 << 10;
+// What a program keeps of a token in a conversation and needs while it makes ids of its text:
+// measured with chat. Short contexts have room in what the process takes.
+constexpr uint64_t kTokenTextBytes = 64;
+constexpr uint32_t kShortContext = 8192;
 
 uint64_t round_up(uint64_t bytes, uint64_t unit) {
   return (bytes + unit - 1) / unit * unit;
@@ -105,6 +109,7 @@ MemoryUse session_use(const ModelReader& reader, const SessionShape& shape) {
   use.cache = cache.used();
   use.activations = round_up(arena.used(), page_bytes()) - use.cache;
   use.threads = (shape.threads - 1) * kThreadBytes;
+  use.process = (std::max(shape.context, kShortContext) - kShortContext) * kTokenTextBytes;
   return use;
 }
 
@@ -136,12 +141,14 @@ void MemoryPlan::set_caps(const PlaneCaps& caps) {
 }
 
 void MemoryPlan::add(const MemoryUse& session) {
+  fixed_.process += session.process;
   fixed_.cache += session.cache;
   fixed_.activations += session.activations;
   fixed_.threads += session.threads;
 }
 
 void MemoryPlan::remove(const MemoryUse& session) {
+  fixed_.process -= session.process;
   fixed_.cache -= session.cache;
   fixed_.activations -= session.activations;
   fixed_.threads -= session.threads;

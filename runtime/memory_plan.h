@@ -55,7 +55,7 @@ struct MemoryUse {
   }
 };
 
-// The part of a session: cache, activations, threads.
+// The part of a session: cache, activations, threads, the text of a long conversation.
 MemoryUse session_use(const ModelReader& reader, const SessionShape& shape);
 
 class MemoryPlan {

@@ -225,6 +225,7 @@ trit_status tokenize(const trit_model* model, std::string_view text, unsigned fl
     s = trit_tokenize(model, text.data(), text.size(), flags, ids->data(), ids->size(), &needed);
   }
   ids->resize(s ? 0 : needed);
+  ids->shrink_to_fit();
   return s;
 }
 
