@@ -91,13 +91,14 @@ $(BUILD)/libsupport.a: $(filter-out %/main.o,$(call objects,tests/support))
 $(BUILD)/%.o: %.cc | deps
 	@mkdir -p $(@D)
 	$(call step,CXX,$<) $(CXX) $(FLAGS) -MMD -MP -c -o $@ $<
-# The command stays below 1 MB; what a profile shows gets speed instead.
-HOT := kernels/% model_format/convert/decompose.o model_format/convert/ptqtp.o \
+# The command stays below 1 MiB; what a profile shows gets speed instead.
+HOT := kernels/% model_format/convert/decompose.o \
        model_format/convert/compensate.o model_format/convert/factorize.o runtime/sampler.o \
        runtime/text/bpe.o runtime/text/encoder.o
 ifeq ($(config),release)
 $(HOT:%=$(BUILD)/%): FLAGS += -O2 -ftree-vectorize
 $(BUILD)/kernels/scalar.o: FLAGS += -O3
+$(BUILD)/kernels/%: FLAGS += -fno-exceptions -fno-asynchronous-unwind-tables
 endif
 
 define room_test
