@@ -54,6 +54,11 @@ Status CommittedMemory::allocate(uint64_t bytes) {
   if (spare > skip) munmap(begin + skip + bytes, spare - skip);
   data_ = begin + skip;
   bytes_ = bytes;
+#ifdef MADV_NOHUGEPAGE
+  // Until a slice is committed: a huge page that a short conversation touches further on would be
+  // cleared before it can go on, and is more than was asked for.
+  madvise(data_, bytes_, MADV_NOHUGEPAGE);
+#endif
   return Status();
 }
 
@@ -61,8 +66,6 @@ bool CommittedMemory::commit_more() {
   if (committed_ < bytes_) {
     const uint64_t slice = std::min(bytes_ - committed_, kHugePage);
 #ifdef MADV_HUGEPAGE
-    // Only from here on backwards: a huge page that a short conversation touches further on would
-    // be cleared before it can go on.
     if (slice == kHugePage) madvise(data_ + committed_, slice, MADV_HUGEPAGE);
 #endif
     populate(data_ + committed_, slice);

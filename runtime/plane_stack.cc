@@ -368,6 +368,7 @@ bool PlaneStack::fill(Lock* lock, const PlaneSelection& planes) {
 }
 
 bool PlaneStack::commit(Lock* lock) {
+  if (reclaimable()) return false;  // a cache that is never filled may be all that does not fit
   const auto next = std::find_if(sessions_.begin(), sessions_.end(),
                                  [](const SessionMemory* s) { return !s->committed_; });
   if (next == sessions_.end()) return false;

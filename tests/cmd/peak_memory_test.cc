@@ -37,12 +37,12 @@ std::vector<Row> planned(const std::vector<std::string>& flags) {
 }
 
 // Of a conversation with one question in it, which still goes on; 0: not told.
-uint64_t peak_of_chat(uint64_t budget, std::vector<std::string> flags) {
+uint64_t peak_of_chat(uint64_t budget, std::vector<std::string> flags, const char* tokens = "8") {
   const TempDir folder;
   REQUIRE(mkfifo(folder.path("input").c_str(), 0600) == 0);
   ProcessOptions options;
   options.input_path = folder.path("input");
-  flags.insert(flags.begin(), {tritstack_path(), "chat", "-m", kDemo, "-n", "8", "--memory",
+  flags.insert(flags.begin(), {tritstack_path(), "chat", "-m", kDemo, "-n", tokens, "--memory",
                                std::to_string(budget)});
   Process chat(flags, options);
   std::ofstream input(folder.path("input"));
@@ -76,6 +76,16 @@ TEST_CASE("the peak of a chat is within its budget, and what plan said but for t
       CHECK(peak + 2 * kMiB + fits->bytes / 100 >= fits->bytes);
     }
   }
+}
+
+TEST_CASE("by force a cache takes only what is filled of it") {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  return skip("a sanitizer has memory of its own");
+#endif
+  const uint64_t peak = peak_of_chat(9 * kMiB, {"-c", "65536", "--force"}, "500");
+  if (peak == 0) return skip("this system does not tell peaks");
+  CHECK(planned({"-c", "65536"})[0].bytes > 128 * kMiB);
+  CHECK(peak < 16 * kMiB);
 }
 
 }  // namespace trit
