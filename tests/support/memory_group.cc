@@ -69,4 +69,11 @@ int MemoryGroup::run(const std::function<int()>& body) const {
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+std::vector<std::string> MemoryGroup::inside(const std::vector<std::string>& arguments) const {
+  std::vector<std::string> line = {"/bin/sh", "-c", "echo $$ >\"$0\" && exec \"$@\"",
+                                   folder_ + "/cgroup.procs"};
+  line.insert(line.end(), arguments.begin(), arguments.end());
+  return line;
+}
+
 }  // namespace trit

@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace trit {
 
@@ -25,6 +26,8 @@ class MemoryGroup {
   // What `body` returns (0 to 255) in a fork of this process that is in the group, with all it
   // starts; 128 + n when signal n ended it. No doctest checks in there.
   int run(const std::function<int()>& body) const;
+  // The command line that runs another one in the group.
+  std::vector<std::string> inside(const std::vector<std::string>& arguments) const;
 
  private:
   bool make(const std::string& parent, const char* limit_name, uint64_t limit_bytes);

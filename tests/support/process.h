@@ -37,6 +37,7 @@ class Process {
   bool wait_for_output(const std::string& text) const { return wait_for("out", text); }
   bool wait_for_error(const std::string& text) const { return wait_for("err", text); }
   bool running();
+  std::string output() const { return read_file(folder_.path("out")); }  // so far
   ProcessResult wait();
 
  private:
