@@ -108,24 +108,17 @@ Status ModelCalibration::allocate() {
   for (size_t i = 0; i < streams_.size(); ++i) {
     streams_[i].planes = i == 0 ? 0 : options_.prefixes[i - 1];
     streams_[i].residual.resize(ids_.size() * layer_config_.hidden);
+    streams_[i].weights = dense_->weights.layers[0];
+    workspace_.ops.embed(dense_->weights.embedding, ids_.data(), static_cast<uint32_t>(ids_.size()),
+                         streams_[i].residual.data());
   }
   return Status();
 }
 
 Status ModelCalibration::take(const MatrixInfo& info, std::vector<std::vector<uint8_t>> blocks) {
+  TRIT_RETURN_IF_ERROR(reach(info.layer, ffn_ && info.layer == layer_));
   const uint8_t* data[kMaxPlanes] = {};
   for (size_t p = 0; p < blocks.size(); ++p) data[p] = blocks[p].data();
-  if (info.role == MatrixRole::kHead) return Status();
-  if (info.role == MatrixRole::kEmbedding) {
-    Matrix planes = dense_->weights.embedding;
-    planes.encoding = info.encoding;
-    planes.planes = trit_view(info, info.planes, data);
-    for (Stream& stream : streams_)
-      workspace_.ops.embed(stream.planes == 0 ? dense_->weights.embedding : planes, ids_.data(),
-                           static_cast<uint32_t>(ids_.size()), stream.residual.data());
-    return Status();
-  }
-  if (info.layer != layer_) TRIT_RETURN_IF_ERROR(begin_layer(info.layer));
   blocks_.push_back(std::move(blocks));
   for (Stream& stream : streams_) {
     if (stream.planes == 0) continue;
@@ -137,23 +130,28 @@ Status ModelCalibration::take(const MatrixInfo& info, std::vector<std::vector<ui
   return Status();
 }
 
-// The residual streams move past the layer that is complete.
-Status ModelCalibration::begin_layer(uint32_t layer) {
-  for (Stream& stream : streams_) {
-    for (uint32_t w = 0; layer_ != UINT32_MAX && w < windows_; ++w) {
-      if (cancel_) return Status(Code::kCancelled, "interrupted");
-      pass(&stream, w, nullptr);
+// The residual streams move to a later place: what is passed is complete.
+Status ModelCalibration::reach(uint32_t layer, bool ffn) {
+  while (layer_ != layer || ffn_ != ffn) {
+    for (Stream& stream : streams_) {
+      for (uint32_t w = 0; w < windows_; ++w) {
+        if (cancel_) return Status(Code::kCancelled, "interrupted");
+        pass(&stream, w, nullptr);
+      }
     }
-    stream.weights = dense_->weights.layers[layer];
+    stage_ = MatrixRole::kEmbedding;
+    ffn_ = !ffn_;
+    if (ffn_) continue;
+    blocks_.clear();
+    ++layer_;
+    for (Stream& stream : streams_)
+      if (layer_ < model_->config().n_layers) stream.weights = dense_->weights.layers[layer_];
   }
-  blocks_.clear();
-  layer_ = layer;
-  stage_ = MatrixRole::kEmbedding;
   return Status();
 }
 
-// A window through the current layer: until the input of `stop` is known, which is then in
-// `inputs`; to the end without one, and the residual stream is what comes out.
+// A window through the current half of a layer: until the input of `stop` is known, which is then
+// in `inputs`; to the end without one, and the residual stream is what comes out.
 void ModelCalibration::pass(Stream* stream, uint32_t window, const Matrix* stop) {
   const size_t hidden = layer_config_.hidden;
   float* residual = workspace_.activations.residual;
@@ -170,27 +168,27 @@ void ModelCalibration::pass(Stream* stream, uint32_t window, const Matrix* stop)
                   tokens * hidden * sizeof *residual);
       stop_.cancel();
     });
-    forward_layer(layer_config_, stream->weights, 0, &workspace_, count, begin);
+    if (ffn_)
+      ffn_block(layer_config_, stream->weights, &workspace_, count);
+    else
+      attention_block(layer_config_, stream->weights, 0, &workspace_, count, begin);
     workspace_.ops.observe_inputs(nullptr);
     if (!stop) std::memcpy(at, residual, count * hidden * sizeof *at);
   }
 }
 
 Result<std::vector<InputStatistics>> ModelCalibration::measure(MatrixRole role, uint32_t layer) {
-  if (layer != layer_) TRIT_RETURN_IF_ERROR(begin_layer(layer));
+  if (!is_layer_role(role)) return measure_head();
+  TRIT_RETURN_IF_ERROR(reach(layer, role >= MatrixRole::kGate));
   const Span<const MatrixRole> stage = stage_of(role);
   if (stage_ != stage[0]) {
     stage_ = stage[0];
     for (Stream& stream : streams_) {
-      const size_t cols = matrix_of(&stream.weights, stage_)->cols;
-      stream.inputs.resize(options_.window * cols);
-      stream.turned.resize(options_.window * cols);
-      stream.beside.resize(options_.window * size_t{layer_config_.hidden});
-      if (stream.planes == 0) continue;
-      stream.moments.assign(cols * cols, 0);
-      stream.corrections.clear();
+      size_inputs(&stream, matrix_of(&stream.weights, stage_)->cols);
       for (const MatrixRole r : stage)
-        stream.corrections.emplace_back(matrix_of(&stream.weights, r)->rows * cols, 0.0f);
+        if (stream.planes > 0)
+          stream.corrections.emplace_back(size_t{matrix_of(&stream.weights, r)->rows} *
+                                          matrix_of(&stream.weights, r)->cols);
     }
     for (uint32_t w = 0; w < windows_; ++w) {
       if (cancel_) return Status(Code::kCancelled, "interrupted");
@@ -206,17 +204,46 @@ Result<std::vector<InputStatistics>> ModelCalibration::measure(MatrixRole role, 
   return statistics;
 }
 
+Result<std::vector<InputStatistics>> ModelCalibration::measure_head() {
+  TRIT_RETURN_IF_ERROR(reach(model_->config().n_layers, false));
+  const uint32_t hidden = layer_config_.hidden;
+  Stream& stream = streams_[1];
+  size_inputs(&stream, hidden);
+  for (uint32_t w = 0; w < windows_; ++w) {
+    if (cancel_) return Status(Code::kCancelled, "interrupted");
+    workspace_.ops.rms_norm(&stream.residual[size_t{w} * options_.window * hidden],
+                            dense_->weights.final_norm, options_.window, hidden,
+                            stream.inputs.data());
+    add_moments(&stream, hidden);
+  }
+  return std::vector<InputStatistics>{{stream.planes, stream.moments, {}}};
+}
+
+// Room for statistics of inputs of so many columns, at zero; without corrections.
+void ModelCalibration::size_inputs(Stream* stream, size_t cols) {
+  stream->inputs.resize(options_.window * cols);
+  stream->turned.resize(options_.window * cols);
+  stream->beside.resize(options_.window * size_t{layer_config_.hidden});
+  if (stream->planes > 0) stream->moments.assign(cols * cols, 0);
+  stream->corrections.clear();
+}
+
+// Rounds the inputs of a window as a model with planes would, and adds their moments.
+void ModelCalibration::add_moments(Stream* stream, uint32_t cols) {
+  pool_.parallel_for(options_.window, [&](uint32_t t, uint32_t) {
+    round_input(model_->kernels(), cols, std::min(options_.group, cols),
+                stream->inputs.data() + size_t{t} * cols);
+  });
+  turn(stream->inputs, cols, &stream->turned);
+  add_products(stream->turned, cols, stream->turned, cols, &stream->moments);
+}
+
 void ModelCalibration::measure_window(uint32_t window, Span<const MatrixRole> stage) {
   for (Stream& stream : streams_) {
     const Matrix& first = *matrix_of(&stream.weights, stage[0]);
     pass(&stream, window, &first);
     if (stream.planes == 0) continue;
-    const uint32_t cols = first.cols, group = std::min(options_.group, cols);
-    pool_.parallel_for(options_.window, [&](uint32_t t, uint32_t) {
-      round_input(model_->kernels(), cols, group, stream.inputs.data() + size_t{t} * cols);
-    });
-    turn(stream.inputs, cols, &stream.turned);
-    add_products(stream.turned, cols, stream.turned, cols, &stream.moments);
+    add_moments(&stream, first.cols);
     for (size_t i = 0; i < stage.size(); ++i)
       add_corrections(&stream, *matrix_of(&streams_[0].weights, stage[i]), stage.size() == 1,
                       &stream.corrections[i]);

@@ -43,7 +43,7 @@ class ModelCalibration : public Calibration {
   // One model: dense, or with some planes.
   struct Stream {
     uint32_t planes = 0;   // 0: dense
-    Floats residual;       // [tokens][hidden] before the current layer
+    Floats residual;       // [tokens][hidden] before the current half of the layer
     LayerWeights weights;  // of the current layer; what was not taken yet is dense
     // Of the current window: the inputs of the stage, turned, and the residual stream beside them.
     Floats inputs, turned, beside;
@@ -54,8 +54,11 @@ class ModelCalibration : public Calibration {
   ModelCalibration(std::shared_ptr<const Model> model, Span<const int32_t> ids,
                    const CalibrationOptions& options, const std::atomic<bool>& cancel);
   Status allocate();
-  Status begin_layer(uint32_t layer);
+  Status reach(uint32_t layer, bool ffn);
   void pass(Stream* stream, uint32_t window, const Matrix* stop);
+  Result<std::vector<InputStatistics>> measure_head();
+  void size_inputs(Stream* stream, size_t cols);
+  void add_moments(Stream* stream, uint32_t cols);
   void measure_window(uint32_t window, Span<const MatrixRole> stage);
   void add_corrections(Stream* stream, const Matrix& matrix, bool to_residual, Floats* sums);
   void turn(const Floats& rows, uint32_t width, Floats* turned);
@@ -75,7 +78,8 @@ class ModelCalibration : public Calibration {
   std::vector<uint8_t> memory_;
   std::vector<Stream> streams_;                            // dense first
   std::vector<std::vector<std::vector<uint8_t>>> blocks_;  // taken, of this layer
-  uint32_t layer_ = UINT32_MAX;
+  uint32_t layer_ = 0;  // that the streams have reached, and which half of it
+  bool ffn_ = false;
   MatrixRole stage_ = MatrixRole::kEmbedding;  // whose statistics are there: its first matrix
 };
 

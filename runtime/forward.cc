@@ -4,8 +4,6 @@
 
 namespace trit {
 
-namespace {
-
 void attention_block(const ModelConfig& c, const LayerWeights& w, uint32_t layer,
                      Workspace* workspace, uint32_t tokens, uint32_t position) {
   auto& [ops, a, cache, rope] = *workspace;
@@ -35,14 +33,6 @@ void ffn_block(const ModelConfig& c, const LayerWeights& w, Workspace* workspace
   ops.add(a.residual, a.update, tokens);
 }
 
-}  // namespace
-
-void forward_layer(const ModelConfig& config, const LayerWeights& weights, uint32_t layer,
-                   Workspace* workspace, uint32_t tokens, uint32_t position) {
-  attention_block(config, weights, layer, workspace, tokens, position);
-  ffn_block(config, weights, workspace, tokens);
-}
-
 bool forward(const ModelConfig& config, const Weights& weights, Workspace* workspace,
              const int32_t* ids, uint32_t tokens, uint32_t position, uint32_t n_logits,
              float* logits) {
@@ -51,7 +41,8 @@ bool forward(const ModelConfig& config, const Weights& weights, Workspace* works
   workspace->rope.reach(position + tokens);
   ops.embed(weights.embedding, ids, tokens, a.residual);
   for (uint32_t layer = 0; layer < config.n_layers; ++layer) {
-    forward_layer(config, weights.layers[layer], layer, workspace, tokens, position);
+    attention_block(config, weights.layers[layer], layer, workspace, tokens, position);
+    ffn_block(config, weights.layers[layer], workspace, tokens);
     if (ops.cancelled()) return false;
   }
   if (n_logits == 0) return true;

@@ -22,9 +22,12 @@ struct Workspace {
   RopeTable rope;
 };
 
-// One layer over the residual stream of `tokens` tokens at `position`, in the workspace.
-void forward_layer(const ModelConfig& config, const LayerWeights& weights, uint32_t layer,
-                   Workspace* workspace, uint32_t tokens, uint32_t position);
+// The two halves of a layer, each adding to the residual stream of `tokens` tokens in the
+// workspace; the first of them is at `position`.
+void attention_block(const ModelConfig& config, const LayerWeights& weights, uint32_t layer,
+                     Workspace* workspace, uint32_t tokens, uint32_t position);
+void ffn_block(const ModelConfig& config, const LayerWeights& weights, Workspace* workspace,
+               uint32_t tokens);
 
 // Appends ids[tokens] at `position` and computes the logits of the last n_logits of them
 // (0..tokens), logits: [n_logits][vocab]. False when cancelled: what was written is not to be used.

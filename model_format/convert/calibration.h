@@ -20,16 +20,18 @@ struct InputStatistics {
   uint32_t planes;
   Span<const float> moments;      // [cols][cols] X^T X
   Span<const float> corrections;  // [rows][cols] T^T X; T: what W X^T misses of the dense model's
-                                  // output; for o and down, of the residual stream after it
+                                  // output; for o and down, of the residual stream after it.
+                                  // None for the head: it may be the embedding too
 };
 
+// Layer matrices come first, in the order of the file; then the head, which may be the embedding.
 class Calibration {
  public:
   virtual ~Calibration() = default;
-  // For every prefix, most planes first; valid until the next call. Matrices in the order of the
-  // file, layer matrices only, each after take() of all before it.
+  // For every prefix, most planes first; of the head for the longest alone. Valid until the next
+  // call. Each matrix after take() of all layer matrices before it.
   virtual Result<std::vector<InputStatistics>> measure(MatrixRole role, uint32_t layer) = 0;
-  // What a matrix became, a block for each plane. Every matrix of the file, in its order.
+  // What a layer matrix became, a block for each plane.
   virtual Status take(const MatrixInfo& info, std::vector<std::vector<uint8_t>> blocks) = 0;
 };
 

@@ -14,9 +14,10 @@
 namespace trit {
 namespace {
 
-// Measured (README.md): how much the error of a prefix counts beside that of one plane more, how
-// much of what is missing a matrix tries to make up for, and how often columns are chosen again.
-constexpr float kPrefixWeight = 0.3f;
+// Measured (README.md): how much the error of a prefix counts beside that of one plane more (less
+// where that one is all but exact), how much of what is missing a matrix tries to make up for, and
+// how often columns are chosen again.
+constexpr float kPrefixWeight = 0.3f, kWeightBelowFour = 0.1f;
 constexpr float kCorrection = 0.7f;
 constexpr int kSweeps = 4;
 
@@ -181,9 +182,10 @@ Compensator::Compensator(const MatrixInfo& info, const std::vector<InputStatisti
     : info_(info), kernels_(any_kernels()), importance_(info.cols) {
   assert(!statistics.empty() && statistics.size() == factors.size());
   float weight = 1;
-  for (size_t i = 0; i < statistics.size(); ++i, weight *= kPrefixWeight) {
+  for (size_t i = 0; i < statistics.size(); ++i) {
     assert(statistics[i].planes + i == info.planes);
     prefixes_.push_back({weight, static_cast<uint32_t>(i), &statistics[i], &factors[i]});
+    weight *= statistics[i].planes == 4 ? kWeightBelowFour : kPrefixWeight;
   }
   double sum = 0;
   const auto diagonal = [&](uint32_t k) {
@@ -212,9 +214,11 @@ void Compensator::set_targets(const Prefix& prefix, const float* weights, uint64
                               uint32_t rows, Scratch::Prefix* to) const {
   const size_t cols = info_.cols, values = rows * cols;
   multiply(prefix.statistics->moments.data(), rows, 0, info_.cols, weights, to->wanted.data());
-  const float* missing = prefix.statistics->corrections.data() + first_row * cols;
-  for (size_t i = 0; i < values; ++i)
-    to->wanted[i] += prefix.factor->damping * weights[i] + kCorrection * missing[i];
+  for (size_t i = 0; i < values; ++i) to->wanted[i] += prefix.factor->damping * weights[i];
+  if (!prefix.statistics->corrections.empty()) {
+    const float* missing = prefix.statistics->corrections.data() + first_row * cols;
+    for (size_t i = 0; i < values; ++i) to->wanted[i] += kCorrection * missing[i];
+  }
 
   // wanted M'^-1, from the last column to the first.
   std::vector<float>& solved = to->weights;

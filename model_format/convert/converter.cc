@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <numeric>
 #include <optional>
 
 #include "model_format/convert/convert_matrix.h"
@@ -154,25 +155,35 @@ Status measure(const QuantizeOptions& options, const MatrixInfo& info,
     if (!factor.ok()) return factor.status();
     measured->factors.push_back(std::move(factor.value()));
   }
+  if (is_layer_role(info.role)) return Status();
+  // Every prefix of the head has the same inputs.
+  measured->statistics[0].planes = info.planes;
+  while (measured->statistics.back().planes > info.base_planes) {
+    InputStatistics shorter = measured->statistics.back();
+    --shorter.planes;
+    measured->statistics.push_back(shorter);
+    measured->factors.push_back(measured->factors[0]);
+  }
   return Status();
 }
 
 // One matrix; with calibration, by what the model does with it, and calibration goes on with it.
-Status convert_one(const QuantizeOptions& options, MatrixTask task, float* errors,
+Status convert_one(const QuantizeOptions& options, bool is_head, MatrixTask task, float* errors,
                    Measured* measured) {
-  if (!options.calibration) return convert_matrix(task, errors);
   const MatrixInfo& info = task.info;
+  const bool in_layer = is_layer_role(info.role);
+  if (!options.calibration || !(in_layer || is_head)) return convert_matrix(task, errors);
   std::vector<std::vector<uint8_t>> blocks(info.planes);
   for (uint32_t p = 0; p < info.planes; ++p) blocks[p].resize(block_bytes(info, p));
   task.blocks = &blocks;
   std::optional<Compensator> compensator;
-  if (is_layer_role(info.role) && info.encoding == Encoding::kTied) {
+  if (info.encoding == Encoding::kTied) {
     TRIT_RETURN_IF_ERROR(measure(options, info, task.cancel, measured));
     compensator.emplace(info, measured->statistics, measured->factors);
     task.compensator = &*compensator;
   }
   TRIT_RETURN_IF_ERROR(convert_matrix(task, errors));
-  return options.calibration->take(info, std::move(blocks));
+  return in_layer ? options.calibration->take(info, std::move(blocks)) : Status();
 }
 
 Status convert_all(const QuantizeOptions& options, const HfModel& model, ModelWriter* writer,
@@ -180,8 +191,14 @@ Status convert_all(const QuantizeOptions& options, const HfModel& model, ModelWr
                    const std::atomic<bool>& cancel) {
   uint64_t total = 0, done = 0;
   for (const MatrixInfo& m : *matrices) total += uint64_t{m.rows} * m.cols;
+  // Layers first: what the head's inputs are depends on them.
+  std::vector<uint32_t> order(matrices->size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_partition(order.begin(), order.end(),
+                        [&](uint32_t i) { return is_layer_role((*matrices)[i].role); });
+  const MatrixRole head = model.config.model.tied_head ? MatrixRole::kEmbedding : MatrixRole::kHead;
   Measured measured;
-  for (uint32_t i = 0; i < matrices->size(); ++i) {
+  for (const uint32_t i : order) {
     MatrixInfo& info = (*matrices)[i];
     const std::string name = matrix_name(info);
     const auto report = [&](uint64_t rows) {
@@ -190,7 +207,7 @@ Status convert_all(const QuantizeOptions& options, const HfModel& model, ModelWr
     if (options.calibration) report(0);  // measuring comes first and takes a while
     const MatrixTask task{model.tensors, model.matrices[i], info,   i,
                           writer,        options.threads,   cancel, report};
-    TRIT_RETURN_IF_ERROR(convert_one(options, task, info.errors, &measured));
+    TRIT_RETURN_IF_ERROR(convert_one(options, info.role == head, task, info.errors, &measured));
     writer->set_errors(i, info.errors);
     done += uint64_t{info.rows} * info.cols;
   }
