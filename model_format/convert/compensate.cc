@@ -296,7 +296,9 @@ bool Compensator::improve(uint32_t rows, Scratch* scratch, int8_t* levels, uint1
               work.wanted[i] - work.sums[i] - prefixes_[p].factor->damping * work.weights[i];
       }
       int8_t* const chosen = levels + r * cols;
-      step = row.refit(step, chosen);
+      const float better = row.refit(step, chosen);
+      changed |= better != step;
+      step = better;
       scales[r * groups + g] = f32_to_f16(step);
       changed |= row.improve(step, chosen);
       for (uint32_t p = 0; p < prefixes_.size(); ++p)
