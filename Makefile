@@ -93,7 +93,7 @@ $(BUILD)/libsupport.a: $(filter-out %/main.o,$(call objects,tests/support))
 $(BUILD)/%.o: %.cc | deps
 	@mkdir -p $(@D)
 	$(call step,CXX,$<) $(CXX) $(FLAGS) -MMD -MP -c -o $@ $<
-# The command stays below 1 MiB; what a profile shows gets speed instead.
+# The command should stay near 1 MiB: small code, and speed for what a profile shows.
 HOT := kernels/% model_format/convert/decompose.o \
        model_format/convert/compensate.o model_format/convert/factorize.o runtime/sampler.o \
        runtime/text/bpe.o runtime/text/encoder.o
