@@ -17,7 +17,7 @@ namespace trit {
 namespace {
 
 constexpr uint32_t kWindow = 512;
-constexpr size_t kMostHeldOut = 16;  // windows
+constexpr size_t kMostHeldOut = 8;  // windows
 constexpr uint32_t kChunk = 64;      // tokens whose logits are in memory at once
 
 // One model that reads windows, with the logits of its last chunk.
@@ -42,18 +42,23 @@ struct Scores {
   Divergence divergence;
 };
 
-// Scores every token of a window but the first.
-Status score(Span<const int32_t> window, Reader* reference, Reader* reader, Scores* scores) {
-  const size_t vocab = reader->session->model().config().vocab, last = window.size() - 1;
-  for (Reader* r : {reference, reader}) TRIT_RETURN_IF_ERROR(r->session->rewind(0));
+// Scores every token of a window but the first, with all readers beside the first of them.
+Status score(Span<const int32_t> window, std::vector<Reader>* readers,
+             std::vector<Scores>* scores) {
+  const size_t last = window.size() - 1;
+  for (Reader& reader : *readers) TRIT_RETURN_IF_ERROR(reader.session->rewind(0));
   for (size_t begin = 0; begin < last; begin += kChunk) {
     const size_t count = std::min<size_t>(kChunk, last - begin);
-    for (Reader* r : {reference, reader})
-      TRIT_RETURN_IF_ERROR(r->session->prefill({window.data() + begin, count}, r->logits.data()));
-    for (size_t i = 0; i < count; ++i) {
-      const float* logits = &reader->logits[i * vocab];
-      scores->perplexity.add(log_sum_exp(logits, vocab) - logits[window[begin + i + 1]]);
-      scores->divergence.add(&reference->logits[i * vocab], logits, vocab);
+    for (size_t r = 0; r < readers->size(); ++r) {
+      Reader& reader = (*readers)[r];
+      const size_t vocab = reader.session->model().config().vocab;
+      TRIT_RETURN_IF_ERROR(
+          reader.session->prefill({window.data() + begin, count}, reader.logits.data()));
+      for (size_t i = 0; i < count; ++i) {
+        const float* logits = &reader.logits[i * vocab];
+        (*scores)[r].perplexity.add(log_sum_exp(logits, vocab) - logits[window[begin + i + 1]]);
+        (*scores)[r].divergence.add(&readers->front().logits[i * vocab], logits, vocab);
+      }
     }
   }
   return Status();
@@ -64,6 +69,9 @@ Status score(Span<const int32_t> window, Reader* reference, Reader* reader, Scor
 Result<std::unique_ptr<CalibratedQuantize>> CalibratedQuantize::prepare(
     const QuantizeOptions& options, const CalibrationText& text, const QuantizeProgress& progress,
     const std::atomic<bool>& cancel) {
+  std::ifstream file(text.file, std::ios::binary);
+  if (!file) return io_error(text.file, "open", errno);
+  const std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   QuantizeOptions dense = options;
   const Result<Encoding> exact = exact_encoding(options.source);
   if (!exact.ok()) return exact.status();
@@ -80,17 +88,15 @@ Result<std::unique_ptr<CalibratedQuantize>> CalibratedQuantize::prepare(
   job->options_ = options;
   job->dense_ = std::move(model.value());
   job->window_ = std::min(kWindow, job->dense_->config().max_positions);
-  TRIT_RETURN_IF_ERROR(job->read(text));
+  TRIT_RETURN_IF_ERROR(job->cut(bytes, text));
   return job;
 }
 
-Status CalibratedQuantize::read(const CalibrationText& text) {
+// The text into windows: those to calibrate on, then those to compare on.
+Status CalibratedQuantize::cut(const std::string& bytes, const CalibrationText& text) {
   const Tokenizer* tokenizer = dense_->tokenizer();
   if (!tokenizer)
     return Status(Code::kUnsupported, options_.source + ": --calibrate needs its tokenizer.json");
-  std::ifstream file(text.file, std::ios::binary);
-  if (!file) return io_error(text.file, "open", errno);
-  const std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   std::vector<int32_t> ids;
   tokenizer->encode(bytes, false, false, &ids);
 
@@ -137,31 +143,30 @@ Result<QuantizeReport> CalibratedQuantize::run(const QuantizeProgress& progress,
 Result<std::vector<PrefixQuality>> CalibratedQuantize::compare(
     const QuantizeReport& report, const QuantizeProgress& progress,
     const std::atomic<bool>& cancel) const {
-  const Result<std::shared_ptr<const Model>> model = Model::open(options_.output, {});
-  if (!model.ok()) return model.status();
-  Result<Reader> dense = open_reader(dense_, window_, options_.threads);
-  if (!dense.ok()) return dense.status();
   std::vector<uint32_t> planes = {0};
   for (const QuantizeReport::Row& row : report.rows) planes.push_back(row.planes);
-  const size_t windows = held_out_.size() / window_;
-  std::vector<PrefixQuality> qualities;
+  std::vector<Reader> readers;
   for (const uint32_t p : planes) {
-    if (p > 0) {
-      TRIT_RETURN_IF_ERROR(model.value()->planes().set_caps({p, 0}));
-      TRIT_RETURN_IF_ERROR(model.value()->planes().settle());
-    }
-    Result<Reader> reader = open_reader(p == 0 ? dense_ : model.value(), window_, options_.threads);
+    ModelOptions model_options;
+    model_options.planes.caps.planes = p;
+    Result<std::shared_ptr<const Model>> model =
+        p == 0 ? dense_ : Model::open(options_.output, model_options);
+    if (!model.ok()) return model.status();
+    Result<Reader> reader = open_reader(model.value(), window_, options_.threads);
     if (!reader.ok()) return reader.status();
-    Scores scores;
-    for (size_t w = 0; w < windows; ++w) {
-      if (progress) progress("comparing", qualities.size() * windows + w, planes.size() * windows);
-      if (cancel) return Status(Code::kCancelled, "interrupted");
-      TRIT_RETURN_IF_ERROR(
-          score({&held_out_[w * window_], window_}, &dense.value(), &reader.value(), &scores));
-    }
-    qualities.push_back({p, scores.perplexity.perplexity(), scores.divergence.mean(),
-                         scores.divergence.top1_agreement()});
+    readers.push_back(std::move(reader.value()));
   }
+  std::vector<Scores> scores(readers.size());
+  const size_t windows = held_out_.size() / window_;
+  for (size_t w = 0; w < windows; ++w) {
+    if (progress) progress("comparing", w, windows);
+    if (cancel) return Status(Code::kCancelled, "interrupted");
+    TRIT_RETURN_IF_ERROR(score({&held_out_[w * window_], window_}, &readers, &scores));
+  }
+  std::vector<PrefixQuality> qualities;
+  for (size_t i = 0; i < planes.size(); ++i)
+    qualities.push_back({planes[i], scores[i].perplexity.perplexity(), scores[i].divergence.mean(),
+                         scores[i].divergence.top1_agreement()});
   return qualities;
 }
 

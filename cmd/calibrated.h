@@ -28,7 +28,7 @@ struct PrefixQuality {
 
 class CalibratedQuantize {
  public:
-  // Writes the dense model beside options.output and reads the text. What was written has no name
+  // Reads the text and writes the dense model beside options.output; what was written has no name
   // any more when this returns.
   static Result<std::unique_ptr<CalibratedQuantize>> prepare(const QuantizeOptions& options,
                                                              const CalibrationText& text,
@@ -48,7 +48,7 @@ class CalibratedQuantize {
 
  private:
   CalibratedQuantize() = default;
-  Status read(const CalibrationText& text);
+  Status cut(const std::string& bytes, const CalibrationText& text);
 
   QuantizeOptions options_;
   std::shared_ptr<const Model> dense_;

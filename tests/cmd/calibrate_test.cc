@@ -1,0 +1,74 @@
+// quantize --calibrate from outside: what it promises on a trained model, and what it refuses. The
+// limits of quality at full length are in tests/large.
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "model_format/json.h"
+#include "tests/support/process.h"
+#include "tests/support/skip.h"
+
+namespace trit {
+namespace {
+
+// Four windows of text, of which two are used to calibrate and two to compare.
+ProcessResult calibrate(const TempDir& texts, const std::string& output,
+                        std::vector<std::string> flags = {}) {
+  const std::string text = read_file(shared_data() + "/corpora/tinystories.calib.txt");
+  std::ofstream(texts.path("text"), std::ios::binary) << text.substr(0, 4500);
+  flags.insert(flags.begin(), {"quantize", shared_data() + "/models/stories260K-hf", "-o", output,
+                               "--calibrate", texts.path("text"), "--calibrate-tokens", "1024"});
+  return tritstack(flags);
+}
+
+double number(JsonValue object, const char* key) {
+  return object[key].number();
+}
+
+TEST_CASE("a little text brings a model nearer to the dense one, with every number of planes") {
+  if (shared_data().empty()) return skip("no ../shared/data");
+  const TempDir dir, texts;
+  const ProcessResult result = calibrate(texts, dir.path("a.trit"), {"--json", "-t", "1"});
+  REQUIRE_MESSAGE(result.exit_code == 0, result.err);
+  const auto json = JsonDocument::parse(result.out, "stdout");
+  REQUIRE(json.ok());
+  const JsonValue qualities = json.value()->root()["quality"];
+  REQUIRE(qualities.size() == 3);
+  const double dense = number(qualities[size_t{0}], "perplexity");
+  CHECK(number(qualities[size_t{0}], "kl_divergence") == 0);
+  // Without text: 1.65 and 1.043.
+  CHECK(number(qualities[size_t{1}], "perplexity") / dense < 1.5);
+  CHECK(number(qualities[size_t{2}], "perplexity") / dense < 1.05);
+  CHECK(number(qualities[size_t{2}], "top1_agreement") > 0.88);
+  // Nothing but the file is left.
+  CHECK(std::distance(std::filesystem::directory_iterator(dir.folder()),
+                      std::filesystem::directory_iterator()) == 1);
+
+  REQUIRE(calibrate(texts, dir.path("b.trit"), {"-t", "3"}).exit_code == 0);
+  CHECK(read_file(dir.path("a.trit")) == read_file(dir.path("b.trit")));
+  CHECK(tritstack({"verify", dir.path("a.trit")}).exit_code == 0);
+}
+
+TEST_CASE("calibration refuses what it cannot do by name, and leaves nothing behind") {
+  if (shared_data().empty()) return skip("no ../shared/data");
+  const TempDir dir, texts;
+  const auto refused = [&](const std::vector<std::string>& flags, int code, const char* text) {
+    const ProcessResult result = calibrate(texts, dir.path("out.trit"), flags);
+    CAPTURE(result.err);
+    CHECK(result.exit_code == code);
+    CHECK(result.err.find(text) != std::string::npos);
+    CHECK(std::filesystem::is_empty(dir.folder()));
+  };
+  refused({"--encoding", "free"}, 2, "--calibrate goes with --encoding tied");
+  refused({"--dense", "f32"}, 2, "--dense makes no planes, so it goes without --calibrate");
+  refused({"--calibrate", dir.path("nothing")}, 5, "nothing");
+  refused({"--calibrate-tokens", "100"}, 2, "expected at least 512 tokens, found 100");
+  const ProcessResult alone = tritstack({"quantize", shared_data() + "/models/stories260K-hf", "-o",
+                                         dir.path("out.trit"), "--calibrate-tokens", "1024"});
+  CHECK(alone.exit_code == 2);
+  CHECK(alone.err.find("--calibrate-tokens goes with --calibrate") != std::string::npos);
+}
+
+}  // namespace
+}  // namespace trit
