@@ -18,7 +18,7 @@ namespace {
 
 constexpr uint32_t kWindow = 512;
 constexpr size_t kMostHeldOut = 8;  // windows
-constexpr uint32_t kChunk = 64;      // tokens whose logits are in memory at once
+constexpr uint32_t kChunk = 64;     // tokens whose logits are in memory at once
 
 // One model that reads windows, with the logits of its last chunk.
 struct Reader {
