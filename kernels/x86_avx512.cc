@@ -105,7 +105,8 @@ static constexpr LowDigits low_digits() {
 static constexpr LowDigits kLowDigits = low_digits();
 
 TRIT_INLINE Digits decode(const uint8_t* vector) {
-  const __m512i b = _mm512_loadu_si512(vector);
+  __m512i b = _mm512_loadu_si512(vector);
+  __asm__("" : "+v"(b));  // one load: GCC would fold three into what uses it
   __m512i r = _mm512_min_epu8(b, _mm512_sub_epi8(b, _mm512_set1_epi8(static_cast<char>(162))));
   r = _mm512_min_epu8(r, _mm512_sub_epi8(r, _mm512_set1_epi8(81)));
   return {(u8v)_mm512_permutex2var_epi8(_mm512_load_si512(kLowDigits.of), r,

@@ -11,9 +11,8 @@
 //   kFewTokens                   tokens for which decoding anew beats unpacking one plane
 
 constexpr uint32_t kRegs = 2;
-// How far ahead of the decoder to fetch; may point past the plane. From 12 to 24 KiB one thread of
-// a Zen 5 reads 35 GB/s of planes, with 4 KiB 25: what is under way must outlast the memory's
-// latency.
+// How far ahead of the decoder to fetch; may point past the plane. What is under way must outlast
+// the memory's latency: on Zen 4 and 5, 8 to 24 KiB are alike, 4 KiB loses a quarter.
 constexpr size_t kPrefetchBytes = 12288;
 constexpr uint32_t kRegRows = sizeof(f32v) / sizeof(float);
 
@@ -78,8 +77,10 @@ TRIT_INLINE size_t bytes_ahead(const Strip& s, uint64_t vector) {
   const bool skip = s.rows > kTileRows && left <= kPrefetchBytes;
   return kPrefetchBytes + (skip ? s.walk.row_vectors * kVectorBytes : 0);
 }
+// Into the L2 cache: on a Zen 4 fetches into L1 wait for its 24 miss buffers, which hold one thread
+// to 14 GB/s of planes; these do not (20).
 TRIT_INLINE void prefetch(const uint8_t* bytes) {
-  _mm_prefetch(reinterpret_cast<const char*>(bytes), _MM_HINT_T0);
+  _mm_prefetch(reinterpret_cast<const char*>(bytes), _MM_HINT_T1);
 }
 
 // The rows of a strip to or from y, as far as y has them.
@@ -119,8 +120,8 @@ TRIT_INLINE void begin_block(const QuantizedActivations& x, uint64_t token, uint
   }
 }
 
-// sums[g] = 3 * sums[g] + u . x of one plane in the groups [begin, end). A function of its own, so
-// that all registers are for its sums and tables.
+// sums[g] = 3 * sums[g] + u . x of one plane in the groups [begin, end); the first plane of a part
+// finds no sums yet. A function of its own, so that all registers are for its sums and tables.
 template <uint32_t kTokens, uint32_t kCount>
 static __attribute__((noinline)) void fold_plane(const Strip& s, uint32_t plane, uint32_t begin,
                                                  uint32_t end, const int8_t* const* codes,
@@ -133,8 +134,10 @@ static __attribute__((noinline)) void fold_plane(const Strip& s, uint32_t plane,
   TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) x[t] = codes[t] + first * kVectorCols;
   size_t at = 0;
   for (uint32_t g = begin; g < end; ++g, ++sums) {
-    TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
-        TRIT_UNROLL for (uint32_t i = 0; i < kCount; ++i)(*sums)[t][i] += (*sums)[t][i] * 2;
+    i32v sum[kTokens][kCount] = {};
+    if (plane % s.walk.part_planes > 0)
+      TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
+          TRIT_UNROLL for (uint32_t i = 0; i < kCount; ++i) sum[t][i] = (*sums)[t][i] * 3;
     for (uint32_t vectors = vectors_of(s.walk, g), run; vectors > 0; vectors -= run) {
       run = vectors < kMaxVectors ? vectors : kMaxVectors;
       const size_t ahead = bytes_ahead(s, first);
@@ -153,8 +156,9 @@ static __attribute__((noinline)) void fold_plane(const Strip& s, uint32_t plane,
         }
       }
       TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
-          TRIT_UNROLL for (uint32_t i = 0; i < kCount; ++i)(*sums)[t][i] += total(partial[t][i]);
+          TRIT_UNROLL for (uint32_t i = 0; i < kCount; ++i) sum[t][i] += total(partial[t][i]);
     }
+    memcpy(sums, sum, sizeof(sum));
   }
 }
 
@@ -171,7 +175,6 @@ static void multiply_planes(const TritView* w, const QuantizedActivations* x, ui
     for (uint32_t begin = 0; begin < s.walk.groups; begin += kRun) {
       const uint32_t end = s.walk.groups - begin < kRun ? s.walk.groups : begin + kRun;
       i32v sums[kMaxPlanes][kRun][kTokens][kCount];
-      memset(sums, 0, s.walk.parts * sizeof(sums[0]));
       for (uint32_t p = 0; p < w->planes; ++p)
         fold_plane<kTokens, kCount>(s, p, begin, end, block.codes, sums[p / s.walk.part_planes]);
       for (uint32_t g = begin; g < end; ++g)
