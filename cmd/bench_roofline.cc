@@ -11,24 +11,20 @@
 #include <vector>
 
 #include "kernels/probes.h"
+#include "model_format/mapped_file.h"
 
 namespace trit {
 
 namespace {
 
-constexpr uint64_t kHugePage = 2u << 20;
 constexpr uint64_t kReadSlice = 1u << 20;
 constexpr uint64_t kInt8Rounds = 20000;  // tens of microseconds
 constexpr double kReadSeconds = 0.1, kInt8Seconds = 0.05;
 
 }  // namespace
 
-BigBuffer::BigBuffer(uint64_t bytes) : mapped_bytes_(bytes + kHugePage) {
-  mapped_ =
-      mmap(nullptr, mapped_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapped_ == MAP_FAILED) return;
-  const uint64_t address = reinterpret_cast<uintptr_t>(mapped_);
-  data_ = static_cast<uint8_t*>(mapped_) + (kHugePage - address % kHugePage) % kHugePage;
+BigBuffer::BigBuffer(uint64_t bytes) : data_(reserve_pages(bytes, 0, PROT_READ | PROT_WRITE)) {
+  if (!data_) return;
   bytes_ = bytes;
 #ifdef MADV_HUGEPAGE
   madvise(data_, bytes_, MADV_HUGEPAGE);
@@ -36,7 +32,7 @@ BigBuffer::BigBuffer(uint64_t bytes) : mapped_bytes_(bytes + kHugePage) {
 }
 
 BigBuffer::~BigBuffer() {
-  if (mapped_ != MAP_FAILED) munmap(mapped_, mapped_bytes_);
+  if (data_) munmap(data_, bytes_);
 }
 
 uint64_t beyond_cache_bytes() {

@@ -23,9 +23,7 @@ class BigBuffer {
   uint64_t size() const { return bytes_; }
 
  private:
-  void* mapped_;
-  uint64_t mapped_bytes_;
-  uint8_t* data_ = nullptr;
+  uint8_t* data_;
   uint64_t bytes_ = 0;
 };
 

@@ -57,6 +57,11 @@ PageRange pages_of(uint64_t begin, uint64_t end);  // those that hold bytes [beg
 // Appends a range that begins at or after all others; one that touches the last joins it.
 void append_pages(std::vector<PageRange>* list, PageRange pages);
 
+constexpr uint64_t kHugePage = 2 << 20;  // of x86 and, with pages of 4 KiB, of Arm
+// `bytes` (whole pages) of private zeros at an address that is `offset` modulo kHugePage, so that
+// huge pages fit; null when there is no memory. Freed with munmap.
+uint8_t* reserve_pages(uint64_t bytes, uint64_t offset, int protection);
+
 class MappedFile {
  public:
   // The whole file, resident.

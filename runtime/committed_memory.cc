@@ -13,8 +13,6 @@ namespace trit {
 
 namespace {
 
-constexpr uint64_t kHugePage = 2 << 20;
-
 #if defined(__linux__) && !defined(MADV_COLLAPSE)
 #define MADV_COLLAPSE 25  // Linux 6.1; younger than some C libraries
 #endif
@@ -41,18 +39,8 @@ void CommittedMemory::free() {
 
 Status CommittedMemory::allocate(uint64_t bytes) {
   assert(!data_ && bytes % page_bytes() == 0);
-  // More addresses than needed, so that some of them are aligned; the rest goes back.
-  const uint64_t spare = bytes < kHugePage ? 0 : kHugePage;
-  if (bytes > SIZE_MAX / 2) return io_error("session", "reserve memory", ENOMEM);
-  void* pages =
-      mmap(nullptr, bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (pages == MAP_FAILED) return io_error("session", "reserve memory", errno);
-  uint8_t* begin = static_cast<uint8_t*>(pages);
-  const uint64_t skip =
-      spare ? (kHugePage - reinterpret_cast<uintptr_t>(begin) % kHugePage) % kHugePage : 0;
-  if (skip) munmap(begin, skip);
-  if (spare > skip) munmap(begin + skip + bytes, spare - skip);
-  data_ = begin + skip;
+  data_ = reserve_pages(bytes, 0, PROT_READ | PROT_WRITE);
+  if (!data_) return io_error("session", "reserve memory", errno);
   bytes_ = bytes;
 #ifdef MADV_NOHUGEPAGE
   // Until a slice is committed: a huge page that a short conversation touches further on would be
