@@ -1,6 +1,7 @@
 #!/bin/sh
 # The architecture's rules as greps (`make lint`). One line per violation, then a count; exit 1 when
-# there is any. Needs BUILD (built objects and the shared library), CXX, CC; runs in the repo root.
+# there is any. Needs BUILD (built objects and the shared library), COMMAND (of a release, or empty),
+# CXX, CC; runs in the repo root.
 found=$BUILD/lint.txt
 : >"$found"
 check() { # $1: the rule; stdin: what breaks it, one a line
@@ -63,6 +64,13 @@ awk 'FNR == 1 { start = 0 }
      /\{$/ && start { open = 1 }
      /^}/ { if (start && open && FNR - start + 1 > 70) printf "%s:%d: %d lines: %s\n", FILENAME, start, FNR - start + 1, name; start = 0; open = 0 }
      /;$/ && start && !open { start = 0 }' $(written) | check "long function"
+
+
+# One small binary, all instruction sets inside; other compilers than GCC do without its linker.
+if [ -n "$COMMAND" ] && ! $CXX -dM -E -x c++ /dev/null | grep -q __clang__; then
+  strip -o "$BUILD/stripped" "$COMMAND" && bytes=$(wc -c <"$BUILD/stripped")
+  [ "$bytes" -lt 1000000 ] || echo "$COMMAND: $bytes bytes stripped, fewer than 1000000 asked"
+fi | check "large command"
 
 # Headers stand alone.
 for h in $(files '*.h'); do
