@@ -40,6 +40,20 @@ bool same(const MappedFile& file, const std::string& bytes, uint64_t begin, uint
 
 }  // namespace
 
+TEST_CASE("addresses lie as the file does, so that huge pages fit") {
+  const TempDir folder;
+  write_file(folder.path("f"), some_bytes(100));
+  auto opened = InputFile::open(folder.path("f"), IoMode::kMap);
+  REQUIRE(opened.ok());
+  for (const uint64_t begin : {uint64_t{0}, 3 * page_bytes(), kHugePage - page_bytes()})
+    for (const uint64_t size : {kHugePage, 3 * kHugePage + page_bytes()}) {
+      auto file = MappedFile::reserve(opened.value(), begin, begin + size);
+      REQUIRE(file.ok());
+      CHECK((reinterpret_cast<uintptr_t>(file->data()) - begin) % kHugePage == 0);
+      CHECK(file->pages_size() == size);
+    }
+}
+
 TEST_CASE("exactly the pages asked for can be touched, and they hold the file") {
   const TempDir folder;
   const uint64_t page = page_bytes(), pages = 24;
