@@ -43,7 +43,7 @@ CXX_LIBRARY := -lstdc++
 DROP_UNUSED := -Wl,--gc-sections
 EXPORTS := -Wl,--version-script=runtime/exports.map
 endif
-LINK = $(call step,LINK,$@) $(CXX) $(FLAGS) $(DROP_UNUSED) $(LDFLAGS)
+LINK = $(call step,LINK,$@) $(CXX) $(FLAGS) $(LTO) $(DROP_UNUSED) $(LDFLAGS)
 
 sources = $(sort $(wildcard $(addsuffix /*.cc,$(1))))
 objects = $(patsubst %.cc,$(BUILD)/%.o,$(call sources,$(1)))
@@ -81,7 +81,7 @@ $(COMMAND): $(call objects,cmd cmd/common) $(BUILD)/libruntime.a $(BUILD)/libcon
 	$(LINK) -o $@ $^
 
 $(BUILD)/libtritstack.a: $(call objects,kernels model_format runtime runtime/text)
-	$(call step,AR,$@) rm -f $@ && $(AR) rcs $@ $^
+	$(call step,AR,$@) rm -f $@ && $(AR) rcs $@ $^ $(if $(LTO),&& objcopy -w -R '.gnu.lto_*' $@)
 define room_library
 $(BUILD)/lib$(1).a: $(call objects,$(SRC_$(1)))
 	$$(call step,AR,$$@) rm -f $$@ && $(AR) rcs $$@ $$^
@@ -94,7 +94,8 @@ $(BUILD)/%.o: %.cc | deps
 	@mkdir -p $(@D)
 	$(call step,CXX,$<) $(CXX) $(FLAGS) -MMD -MP -c -o $@ $<
 # The command stays below 1 MB (lint measures it): small code, speed for what a profile shows, and
-# where GCC can, code for its linker beside the machine code that everyone else links.
+# with GCC it is linked from code that the linker optimizes as a whole. The same objects hold machine
+# code for everything else, and the library that others link nothing but that.
 HOT := kernels/% model_format/convert/decompose.o \
        model_format/convert/compensate.o model_format/convert/factorize.o runtime/sampler.o \
        runtime/text/bpe.o runtime/text/encoder.o
@@ -104,7 +105,8 @@ $(BUILD)/kernels/scalar.o: FLAGS += -O3
 $(BUILD)/kernels/%: FLAGS += -fno-exceptions -fno-asynchronous-unwind-tables
 ifeq ($(shell $(CXX) -dM -E -x c++ /dev/null | grep -c __clang__),0)
 $(addprefix $(BUILD)/,cmd/% model_format/% runtime/%): FLAGS += -flto -ffat-lto-objects
-$(COMMAND): private FLAGS += -flto=auto
+LTO := -fno-lto
+$(COMMAND): private LTO := -flto=auto
 endif
 endif
 
