@@ -54,7 +54,8 @@ bool answer(uintptr_t address) {
     if (address < begin || address >= end || version % 2 || m->version != version) continue;
     *poisoned = true;
     // To the end at once: a file that is cut has nothing behind the cut, and pieces would use up
-    // the mappings that a process may have.
+    // the mappings that a process may have. ThreadSanitizer calls this a write to what other
+    // threads read, which it is: they see the file or zeros, and the flag before they are believed.
     const uintptr_t page = address / page_bytes * page_bytes;
     return mmap(reinterpret_cast<void*>(page), end - page, PROT_READ,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;

@@ -2,6 +2,7 @@
 // mutex given up: what it works on is part of mapped_, which nobody else changes.
 #include "runtime/plane_stack.h"
 
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,8 +15,11 @@ namespace trit {
 
 namespace {
 
-// So much comes in at once: a change of mind waits for no more.
-constexpr uint64_t kFillBytes = 4 << 20;
+// So much comes in at once: a change of mind, or a pass on the same core, waits for no more.
+constexpr uint64_t kFillBytes = 256 << 10;
+
+// While passes run, what they do without so far takes a tenth of one core.
+constexpr int kRest = 9;
 
 // What comes in within the time of a few tokens, and how long to wait for it.
 constexpr uint64_t kSmallBytes = 64 << 20;
@@ -23,6 +27,12 @@ constexpr std::chrono::milliseconds kPatience{20};
 
 uint64_t physical_bytes() {
   return static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * page_bytes();
+}
+
+std::chrono::nanoseconds thread_time() {
+  timespec time = {};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
 }
 
 bool is_part(const PlaneSelection& part, const PlaneSelection& of) {
@@ -399,7 +409,12 @@ bool PlaneStack::grow(Lock* lock) {
     return true;
   }
   if (current_->selection == mapped_) return false;
-  if (fill(lock, mapped_)) return true;
+  const auto start = thread_time();
+  if (fill(lock, mapped_)) {
+    const bool passes_run = current_.use_count() > 1;
+    if (passes_run) wake_.wait_for(*lock, kRest * (thread_time() - start));
+    return true;
+  }
   SetPointer old = publish(mapped_);
   changed_.notify_all();
   lock->unlock();

@@ -26,7 +26,7 @@ uint64_t blocks_in(const std::string& err, uint64_t all) {
 
 }  // namespace
 
-std::string random_model(const TempDir& folder, const Shape& s) {
+std::string random_model(const TempDir& folder, const RandomShape& s) {
   const std::string config = folder.path("config.json"), model = folder.path("random.trit");
   const auto field = [](const char* name, int value) {
     return ",\"" + std::string(name) + "\":" + std::to_string(value);

@@ -15,15 +15,15 @@ namespace trit {
 constexpr const char* kDemo = "cmd/demo/stories.trit";
 constexpr uint64_t kMiB = 1 << 20;
 
-struct Shape {
+struct RandomShape {
   int layers, hidden, ffn, heads, kv_heads, head_dim, vocab, planes;
 };
-constexpr Shape k40MB = {12, 640, 1536, 10, 5, 64, 16000, 3};
-constexpr Shape k700MB = {38, 1536, 4096, 12, 4, 128, 64000, 3};
-constexpr Shape k4GB = {35, 3072, 12288, 24, 8, 128, 64000, 4};
+constexpr RandomShape k40MB = {12, 640, 1536, 10, 5, 64, 16000, 3};
+constexpr RandomShape k700MB = {38, 1536, 4096, 12, 4, 128, 64000, 3};
+constexpr RandomShape k4GB = {35, 3072, 12288, 24, 8, 128, 64000, 4};
 
 // The path of a new file of this shape; one plane is its base, all matrices have residual ones.
-std::string random_model(const TempDir& folder, const Shape& shape);
+std::string random_model(const TempDir& folder, const RandomShape& shape);
 
 // What plan says.
 struct PlannedPrefix {

@@ -6,7 +6,6 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -31,15 +30,6 @@ namespace {
 constexpr uint64_t kMiB = 1 << 20;
 constexpr const char* kDemo = "cmd/demo/stories.trit";
 
-// "VmHWM" and "VmRSS" of this process, in bytes; 0 where the system does not tell.
-uint64_t own_memory(const char* name) {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);)
-    if (line.rfind(std::string(name) + ":", 0) == 0)
-      return std::strtoull(line.c_str() + std::strlen(name) + 1, nullptr, 10) * 1024;
-  return 0;
-}
-
 // The peak counts from now.
 bool reset_peak() {
   std::ofstream file("/proc/self/clear_refs");
@@ -48,7 +38,7 @@ bool reset_peak() {
 }
 
 bool measurable() {
-  if (TRIT_OWN_MEMORY && own_memory("VmHWM") > 0 && reset_peak()) return true;
+  if (TRIT_OWN_MEMORY && memory_in("self/status", "VmHWM") > 0 && reset_peak()) return true;
   skip("this system does not tell peaks, or a sanitizer has memory of its own");
   return false;
 }
@@ -102,7 +92,7 @@ void check_budget(uint64_t budget) {
   }
   run_tokens(session.value().get());
   REQUIRE(model->planes().settle().ok());
-  const uint64_t peak = own_memory("VmHWM");
+  const uint64_t peak = memory_in("self/status", "VmHWM");
   const PlaneStack::Figures now = model->planes().figures();
   CHECK(peak <= now.resident_bytes);
   CHECK(now.resident_bytes <= budget);
@@ -168,7 +158,7 @@ TEST_CASE("child: live changes" * doctest::skip()) {
     REQUIRE(planes.set_prefix(blocks).ok());
     REQUIRE(planes.settle().ok());
     run_tokens(session.value().get());
-    return own_memory("VmRSS");
+    return memory_in("self/status", "VmRSS");
   };
   uint64_t last = step_to(all);
   size_t last_blocks = all;
@@ -195,7 +185,7 @@ TEST_CASE("child: live changes" * doctest::skip()) {
       run_tokens(session.value().get());
     }
     REQUIRE(planes.settle().ok());
-    CHECK(own_memory("VmHWM") <= budget);
+    CHECK(memory_in("self/status", "VmHWM") <= budget);
   }
 }
 

@@ -28,6 +28,13 @@ void pause_briefly() {
 
 }  // namespace
 
+uint64_t memory_in(const std::string& file, const std::string& name) {
+  const std::string status = read_file("/proc/" + file);
+  const size_t at = status.find("\n" + name + ":");
+  if (at == std::string::npos) return 0;
+  return std::strtoull(&status[at + name.size() + 2], nullptr, 10) * 1024;
+}
+
 Process::Process(const std::vector<std::string>& arguments, const ProcessOptions& options) {
   std::string input = options.input_path.empty() ? "/dev/null" : options.input_path;
   if (!options.input.empty()) {
@@ -57,9 +64,7 @@ void Process::send(int signal) const {
 }
 
 uint64_t Process::peak_bytes() const {
-  const std::string status = read_file("/proc/" + std::to_string(pid_) + "/status");
-  const size_t at = status.find("VmHWM:");
-  return at == std::string::npos ? 0 : std::strtoull(&status[at + 6], nullptr, 10) * 1024;
+  return memory_in(std::to_string(pid_) + "/status", "VmHWM");
 }
 
 bool Process::wait_for(const std::string& stream, const std::string& text) const {

@@ -27,6 +27,10 @@ struct ProcessResult {
   std::string out, err;
 };
 
+// A figure of memory in bytes, such as "VmHWM" in "self/status", a file below /proc; 0: the system
+// does not tell. "Rss" in smaps_rollup counts pages, VmRSS may be off by some on each CPU.
+uint64_t memory_in(const std::string& file, const std::string& name);
+
 class Process {
  public:
   Process(const std::vector<std::string>& arguments, const ProcessOptions& options = {});
