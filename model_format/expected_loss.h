@@ -14,7 +14,7 @@
 namespace trit {
 
 // The prior `a`.
-double loss_sensitivity(MatrixRole role);
+double loss_sensitivity(const MatrixInfo& matrix);
 
 // Of every prefix of the stored order, from the base blocks alone to all blocks.
 std::vector<double> expected_losses(const ModelReader& reader);

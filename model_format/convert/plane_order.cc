@@ -14,7 +14,7 @@ ModelWriter::Residual candidate(const std::vector<MatrixInfo>& matrices, uint32_
   const MatrixInfo& m = matrices[index];
   const double saved = std::max(0.0, static_cast<double>(m.errors[plane - 1]) - m.errors[plane]);
   const double bytes = static_cast<double>(block_bytes(m, plane));
-  return {index, plane, static_cast<float>(loss_sensitivity(m.role) * saved / bytes)};
+  return {index, plane, static_cast<float>(loss_sensitivity(m) * saved / bytes)};
 }
 
 }  // namespace

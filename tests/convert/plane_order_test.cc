@@ -31,15 +31,18 @@ TEST_CASE("the plane that takes most error away comes first") {
   CHECK(order[0].gain > order[1].gain);
 }
 
-TEST_CASE("of equal errors down, o and v come before gate and up, and these before q and k") {
+TEST_CASE("of equal errors the first layer's down comes first, then up, down and gate, last q") {
   std::vector<MatrixInfo> matrices;
-  for (const MatrixRole role : {MatrixRole::kQ, MatrixRole::kK, MatrixRole::kV, MatrixRole::kO,
-                                MatrixRole::kGate, MatrixRole::kUp, MatrixRole::kDown})
-    matrices.push_back(matrix(role, 2, {0.3f, 0.04f, 0.01f}));
+  for (const uint32_t layer : {0, 1})
+    for (const MatrixRole role : {MatrixRole::kQ, MatrixRole::kK, MatrixRole::kV, MatrixRole::kO,
+                                  MatrixRole::kGate, MatrixRole::kUp, MatrixRole::kDown}) {
+      matrices.push_back(matrix(role, 2, {0.3f, 0.04f, 0.01f}));
+      matrices.back().layer = layer;
+    }
   const auto order = order_planes(matrices);
   std::vector<uint32_t> indices;
   for (const auto& r : order) indices.push_back(r.matrix);
-  CHECK(indices == std::vector<uint32_t>{2, 6, 3, 4, 5, 0, 1});
+  CHECK(indices == std::vector<uint32_t>{6, 5, 12, 13, 4, 11, 2, 9, 1, 8, 3, 10, 0, 7});
 }
 
 TEST_CASE("a plane never passes the one before it, and gains are never negative") {

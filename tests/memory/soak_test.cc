@@ -33,7 +33,8 @@ struct Held {
 Held look(PlaneStack* planes) {
   REQUIRE(planes->set_budget(0).ok());
   REQUIRE(planes->settle().ok());
-  return {memory_in("self/smaps_rollup", "Rss"), entries("/proc/self/fd"), entries("/proc/self/task")};
+  return {memory_in("self/smaps_rollup", "Rss"), entries("/proc/self/fd"),
+          entries("/proc/self/task")};
 }
 
 void soak(const char* what, IoMode io) {
@@ -72,11 +73,11 @@ void soak(const char* what, IoMode io) {
     CHECK(last.files == first.files);
     CHECK(last.threads == first.threads);
   }
-  std::printf("%s: %d tokens, resident with all planes %llu KiB at first, %llu to %llu, %llu last\n",
-              what, kTokens, static_cast<unsigned long long>(first.bytes >> 10),
-              static_cast<unsigned long long>(least >> 10),
-              static_cast<unsigned long long>(most >> 10),
-              static_cast<unsigned long long>(last.bytes >> 10));
+  std::printf(
+      "%s: %d tokens, resident with all planes %llu KiB at first, %llu to %llu, %llu last\n", what,
+      kTokens, static_cast<unsigned long long>(first.bytes >> 10),
+      static_cast<unsigned long long>(least >> 10), static_cast<unsigned long long>(most >> 10),
+      static_cast<unsigned long long>(last.bytes >> 10));
   std::fflush(stdout);
   CHECK(most <= first.bytes + kFlat);
 }

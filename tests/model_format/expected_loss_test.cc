@@ -20,7 +20,7 @@ ModelReader tiny_reader(const TempDir& folder, const TinyModel& model) {
 double sum(const ModelReader& reader, bool all_planes) {
   double loss = 0;
   for (const MatrixInfo& m : reader.matrices())
-    loss += loss_sensitivity(m.role) * m.errors[(all_planes ? m.planes : m.base_planes) - 1];
+    loss += loss_sensitivity(m) * m.errors[(all_planes ? m.planes : m.base_planes) - 1];
   return loss;
 }
 
@@ -37,7 +37,7 @@ TEST_CASE("the expected loss of a prefix is the weighted sum of its matrices' er
     const BlockInfo& block = reader.blocks()[reader.base_blocks() + i - 1];
     const MatrixInfo& m = reader.matrices()[block.matrix];
     const double saved = static_cast<double>(m.errors[block.plane - 1]) - m.errors[block.plane];
-    CHECK(losses[i - 1] - losses[i] == doctest::Approx(loss_sensitivity(m.role) * saved));
+    CHECK(losses[i - 1] - losses[i] == doctest::Approx(loss_sensitivity(m) * saved));
   }
 }
 
