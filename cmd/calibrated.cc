@@ -8,8 +8,10 @@
 #include <iterator>
 
 #include "cmd/common/scoring.h"
+#include "cmd/measured_order.h"
 #include "cmd/model_calibration.h"
 #include "model_format/checksum.h"
+#include "model_format/convert/plane_order.h"
 #include "runtime/session.h"
 
 namespace trit {
@@ -87,6 +89,7 @@ Result<std::unique_ptr<CalibratedQuantize>> CalibratedQuantize::prepare(
   std::unique_ptr<CalibratedQuantize> job(new CalibratedQuantize);
   job->options_ = options;
   job->dense_ = std::move(model.value());
+  job->order_tokens_ = text.order_tokens;
   job->window_ = std::min(kWindow, job->dense_->config().max_positions);
   TRIT_RETURN_IF_ERROR(job->cut(bytes, text));
   return job;
@@ -137,7 +140,30 @@ Result<QuantizeReport> CalibratedQuantize::run(const QuantizeProgress& progress,
       hash, sizeof hash, "%016llx",
       static_cast<unsigned long long>(hash64(ids_.data(), ids_.size() * sizeof ids_[0], window_)));
   options.calibrated_on = std::to_string(ids_.size()) + ":" + hash;
-  return quantize(options, progress, cancel);
+  Result<QuantizeReport> report = quantize(options, progress, cancel);
+  if (!report.ok() || order_tokens_ == 0) return report;
+  const Result<uint64_t> bytes = order_planes(progress, cancel);
+  if (!bytes.ok()) return bytes.status();
+  report->file_bytes = bytes.value();
+  return report;
+}
+
+// Measures the order of the finished file's planes on text that they were not fitted to, and copies
+// the file in it. Returns the size of the copy.
+Result<uint64_t> CalibratedQuantize::order_planes(const QuantizeProgress& progress,
+                                                  const std::atomic<bool>& cancel) const {
+  const Result<std::shared_ptr<const Model>> model = Model::open(options_.output, {});
+  if (!model.ok()) return model.status();
+  const auto trials = PlaneTrials::open(dense_, model.value(), window_, options_.threads, cancel);
+  if (!trials.ok()) return trials.status();
+  const auto report = [&](uint64_t done, uint64_t total) {
+    if (progress) progress("ordering", done, total);
+  };
+  const ModelReader& reader = (*model.value()).reader();
+  const Result<MeasuredOrder> order =
+      measure_order(trials.value().get(), reader, held_out_, window_, order_tokens_, report);
+  if (!order.ok()) return order.status();
+  return reorder_file(reader, options_.output, order->residuals, order->base_quality, cancel);
 }
 
 Result<std::vector<PrefixQuality>> CalibratedQuantize::compare(

@@ -17,7 +17,8 @@ namespace trit {
 
 struct CalibrationText {
   std::string file;
-  uint64_t tokens;  // most of them
+  uint64_t tokens;        // most of them
+  uint64_t order_tokens;  // to read in all for the order of planes; 0: by estimate
 };
 
 // How a model compares with the dense one on held-out text.
@@ -35,6 +36,7 @@ class CalibratedQuantize {
                                                              const QuantizeProgress& progress,
                                                              const std::atomic<bool>& cancel);
 
+  // The file appears once its planes are chosen, and is replaced when their order is measured.
   Result<QuantizeReport> run(const QuantizeProgress& progress, const std::atomic<bool>& cancel);
 
   // Of the finished file, for each number of planes in the report, after the dense model.
@@ -49,10 +51,13 @@ class CalibratedQuantize {
  private:
   CalibratedQuantize() = default;
   Status cut(const std::string& bytes, const CalibrationText& text);
+  Result<uint64_t> order_planes(const QuantizeProgress& progress,
+                                const std::atomic<bool>& cancel) const;
 
   QuantizeOptions options_;
   std::shared_ptr<const Model> dense_;
   uint32_t window_ = 0;
+  uint64_t order_tokens_ = 0;
   std::vector<int32_t> ids_, held_out_;  // whole windows
   bool held_out_is_new_ = true;
 };

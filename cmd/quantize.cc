@@ -16,8 +16,8 @@ namespace trit {
 namespace {
 
 struct QuantizeFlags {
-  std::optional<std::string> source, output, encoding, dense, calibrate;
-  std::optional<int64_t> calibrate_tokens, planes, head_planes, group, threads;
+  std::optional<std::string> source, output, encoding, dense, calibrate, order;
+  std::optional<int64_t> calibrate_tokens, order_tokens, planes, head_planes, group, threads;
   bool force = false, json = false, verbose = false;
 };
 
@@ -43,6 +43,11 @@ CommandLine command_line(QuantizeFlags* f) {
         TextTarget{&f->calibrate, {}}},
        {"--calibrate-tokens", "N", "most tokens of it (default 32768)",
         IntegerTarget{&f->calibrate_tokens, 1, INT32_MAX}},
+       {"--order", "error|calibrated",
+        "put planes in order of value by their errors, or (with --calibrate, default) as measured",
+        TextTarget{&f->order, {"error", "calibrated"}}},
+       {"--order-tokens", "N", "about how many tokens to read for that in all (default 131072)",
+        IntegerTarget{&f->order_tokens, 1, INT32_MAX}},
        {"--dense", "f32|bf16", "keep the weights as they are: the reference",
         TextTarget{&f->dense, {"f32", "bf16"}}},
        {"-t, --threads", "N", "threads (default: all cores)", IntegerTarget{&f->threads, 1, 1024}},
@@ -67,6 +72,11 @@ int check_dense(const QuantizeFlags& f) {
 int check_calibrate(const QuantizeFlags& f) {
   if (f.calibrate_tokens && !f.calibrate)
     return fail(TRIT_USAGE, "quantize: --calibrate-tokens goes with --calibrate TEXT");
+  const bool measured = f.calibrate && f.order != "error";
+  if (f.order == "calibrated" && !f.calibrate)
+    return fail(TRIT_USAGE, "quantize: --order calibrated goes with --calibrate TEXT");
+  if (f.order_tokens && !measured)
+    return fail(TRIT_USAGE, "quantize: --order-tokens goes with an order that is measured");
   if (f.calibrate && f.encoding.value_or("tied") != "tied")
     return fail(TRIT_USAGE, "quantize: --calibrate goes with --encoding tied");
   return TRIT_OK;
@@ -155,8 +165,10 @@ void print_json(const std::string& output, const Outcome& outcome) {
 
 Status run_calibrated(const QuantizeFlags& flags, const QuantizeOptions& options,
                       const QuantizeProgress& progress, Outcome* outcome) {
+  const int64_t order_tokens = flags.order == "error" ? 0 : flags.order_tokens.value_or(131072);
   const CalibrationText text{*flags.calibrate,
-                             static_cast<uint64_t>(flags.calibrate_tokens.value_or(32768))};
+                             static_cast<uint64_t>(flags.calibrate_tokens.value_or(32768)),
+                             static_cast<uint64_t>(order_tokens)};
   const auto job = CalibratedQuantize::prepare(options, text, progress, interrupted());
   if (!job.ok()) return job.status();
   auto report = (*job.value()).run(progress, interrupted());

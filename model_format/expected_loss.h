@@ -1,8 +1,8 @@
 // What ternary planes add to a model's loss, estimated from the errors that its file stores, by the
 // linear rule of HIGGS (arXiv 2411.17525): each matrix adds a * (relative error)^2, with `a` a
-// prior per kind of matrix. It orders planes and gives the shape of quality against memory; its
-// scale is unknown, so only ratios mean something. Not here: measured perplexities
-// (BlockInfo::quality).
+// value per kind of matrix. It orders the planes of files that were not calibrated and gives the
+// shape of quality against memory; its scale is unknown, so only ratios mean something. Not here:
+// measured perplexities (BlockInfo::quality).
 #ifndef TRITSTACK_MODEL_FORMAT_EXPECTED_LOSS_H_
 #define TRITSTACK_MODEL_FORMAT_EXPECTED_LOSS_H_
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 #include <limits>
 
 #include "model_format/checksum.h"
@@ -20,7 +21,7 @@ constexpr uint64_t kCopyBytes = uint64_t{1} << 20;
 struct Block {
   uint32_t matrix, plane;
   uint64_t offset, bytes, hash;
-  float gain;
+  float gain = 0, quality = kNoQuality;
 };
 
 std::vector<uint8_t> encode_blocks(const std::vector<Block>& blocks) {
@@ -34,7 +35,10 @@ std::vector<uint8_t> encode_blocks(const std::vector<Block>& blocks) {
     store(record + kMatrix.offset, b.matrix);
     store(record + kPlane.offset, b.plane);
     store(record + kGain.offset, b.gain);
-    store(record + kQuality.offset, kNotMeasured);
+    if (std::isnan(b.quality))
+      store(record + kQuality.offset, kNotMeasured);
+    else
+      store(record + kQuality.offset, b.quality);
     record += kBytes;
   }
   return out;
@@ -194,20 +198,21 @@ Status ModelWriter::State::check_order(const std::vector<Residual>& order) const
   return Status();
 }
 
-Status ModelWriter::finish(const std::vector<Residual>& residual_order) {
+Status ModelWriter::finish(const std::vector<Residual>& residual_order, float base_quality) {
   State& s = *state_;
   TRIT_RETURN_IF_ERROR(s.check_order(residual_order));
   std::vector<Block> blocks;
   for (uint32_t m = 0; m < s.matrices.size(); ++m) {
     for (uint32_t p = 0; p < s.matrices[m].base_planes; ++p)
-      blocks.push_back({m, p, s.places[m][p], block_bytes(s.matrices[m], p), 0, 0});
+      blocks.push_back({m, p, s.places[m][p], block_bytes(s.matrices[m], p), 0});
   }
+  blocks.back().quality = base_quality;
   uint64_t end = s.base_end;
   if (!residual_order.empty()) end = align_up(end, kResidualAlign);
   for (const Residual& r : residual_order) {
     const MatrixInfo& m = s.matrices[r.matrix];
     const uint64_t offset = block_start(end, m, r.plane);
-    blocks.push_back({r.matrix, r.plane, offset, block_bytes(m, r.plane), 0, r.gain});
+    blocks.push_back({r.matrix, r.plane, offset, block_bytes(m, r.plane), 0, r.gain, r.quality});
     end = offset + blocks.back().bytes;
   }
   TRIT_RETURN_IF_ERROR(s.output.file().resize(end));

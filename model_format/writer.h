@@ -6,6 +6,7 @@
 #define TRITSTACK_MODEL_FORMAT_WRITER_H_
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +16,8 @@
 #include "model_format/status.h"
 
 namespace trit {
+
+constexpr float kNoQuality = std::numeric_limits<float>::quiet_NaN();
 
 struct VectorData {
   VectorRole role;
@@ -47,13 +50,16 @@ class ModelWriter {
   // The squared relative errors per plane count of one matrix (`planes` values).
   void set_errors(uint32_t matrix, const float* errors);
 
-  // residual_order: (matrix, plane) pairs, every residual block once, plane p after p - 1; gains in
-  // the same order. Copies the residual blocks, hashes all blocks, writes the head, fsync, renames.
+  // Every residual block once, plane p after p - 1, in the order they shall have. `quality` of a
+  // block: the expected perplexity of the prefix that ends with it; NaN: not measured.
+  // base_quality: of the base alone. Copies the residual blocks, hashes all blocks, writes the
+  // head, fsync, renames.
   struct Residual {
     uint32_t matrix, plane;
     float gain;
+    float quality = kNoQuality;
   };
-  Status finish(const std::vector<Residual>& residual_order);
+  Status finish(const std::vector<Residual>& residual_order, float base_quality = kNoQuality);
 
   uint64_t file_bytes() const;
 

@@ -214,7 +214,7 @@ Status convert_all(const QuantizeOptions& options, const HfModel& model, ModelWr
   if (progress) progress("writing", total, total);
   if (cancel) return Status(Code::kCancelled, "interrupted");
   TRIT_RETURN_IF_ERROR(model.tensors.check_files());
-  return writer->finish(order_planes(*matrices));
+  return writer->finish(order_planes(*matrices, estimated_values(*matrices)));
 }
 
 }  // namespace

@@ -209,7 +209,7 @@ Status write_random_model(const std::string& path, const RandomModel& model,
   };
   const auto report = [&](uint64_t done) { progress(done, pieces.size()); };
   TRIT_RETURN_IF_ERROR(parallel_blocks(pieces.size(), model.threads, cancel, make_worker, report));
-  return writer.value()->finish(order_planes(matrices));
+  return writer.value()->finish(order_planes(matrices, estimated_values(matrices)));
 }
 
 }  // namespace trit
