@@ -10,6 +10,7 @@
 #   make bench-stall   whether decoding ever stalls, alone and beside busy processes (20 minutes)
 #   make test-large    the converter at the size of a 1B model (minutes, 5 GB of disk)
 #   make test-memory   budgets kept, by the system's own count, up to a file of 4 GB (half an hour)
+#   make test-quality  ours, PTQTP and BitStack at equal bytes: a table (minutes)
 #   make lint | format | install PREFIX=/usr/local DESTDIR= | clean
 #
 # Sources are found by wildcard: adding a file needs no change here. No file needs flags of its own:
@@ -53,7 +54,7 @@ SRC_model_format := model_format
 SRC_convert := model_format/convert
 SRC_runtime := runtime runtime/text
 TEST_ROOMS := kernels model_format convert text runtime cmd
-LONG_ROOMS := large memory emulated
+LONG_ROOMS := large memory quality emulated
 # What each room's tests link: the rooms below it only, so a room stays testable alone.
 LINK_kernels := kernels
 LINK_model_format := model_format kernels
@@ -63,6 +64,7 @@ LINK_runtime := runtime convert model_format kernels
 LINK_cmd := runtime convert model_format kernels
 LINK_large := model_format kernels
 LINK_memory := runtime convert model_format kernels
+LINK_quality := runtime convert model_format kernels
 LINK_emulated := kernels
 
 ifeq ($(config),release)
@@ -114,7 +116,7 @@ define room_test
 $(BUILD)/test_$(1): $(call objects,tests/$(1) $(if $(filter cmd,$(1)),cmd/common)) $(BUILD)/tests/support/main.o \
                     $(BUILD)/libsupport.a $(LINK_$(1):%=$(BUILD)/lib%.a)
 	$$(LINK) -o $$@ $$^
-test-$(1): $(BUILD)/test_$(1) $(if $(filter cmd large memory emulated,$(1)),$(COMMAND))
+test-$(1): $(BUILD)/test_$(1) $(if $(filter cmd large memory quality emulated,$(1)),$(COMMAND))
 	@TRITSTACK=$(abspath $(COMMAND)) $(BUILD)/test_$(1)
 endef
 $(foreach room,$(TEST_ROOMS) $(LONG_ROOMS),$(eval $(call room_test,$(room))))

@@ -2,10 +2,12 @@
 // limits of quality at full length are in tests/large.
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 
 #include "model_format/json.h"
+#include "tests/support/comparison.h"
 #include "tests/support/process.h"
 #include "tests/support/skip.h"
 
@@ -29,7 +31,8 @@ double number(JsonValue object, const char* key) {
 TEST_CASE("a little text brings a model nearer to the dense one, with every number of planes") {
   if (shared_data().empty()) return skip("no ../shared/data");
   const TempDir dir, texts;
-  const ProcessResult result = calibrate(texts, dir.path("a.trit"), {"--json", "-t", "1"});
+  const ProcessResult result =
+      calibrate(texts, dir.path("a.trit"), {"--json", "-t", "1", "--order-tokens", "1"});
   REQUIRE_MESSAGE(result.exit_code == 0, result.err);
   const auto json = JsonDocument::parse(result.out, "stdout");
   REQUIRE(json.ok());
@@ -45,9 +48,40 @@ TEST_CASE("a little text brings a model nearer to the dense one, with every numb
   CHECK(std::distance(std::filesystem::directory_iterator(dir.folder()),
                       std::filesystem::directory_iterator()) == 1);
 
-  REQUIRE(calibrate(texts, dir.path("b.trit"), {"-t", "3"}).exit_code == 0);
+  REQUIRE(calibrate(texts, dir.path("b.trit"), {"-t", "3", "--order-tokens", "1"}).exit_code == 0);
   CHECK(read_file(dir.path("a.trit")) == read_file(dir.path("b.trit")));
   CHECK(tritstack({"verify", dir.path("a.trit")}).exit_code == 0);
+}
+
+TEST_CASE(
+    "prefixes of a measured order are better than the straight line, and as good as expected") {
+  if (shared_data().empty()) return skip("no ../shared/data");
+  const TempDir texts;
+  const std::string text = read_file(shared_data() + "/corpora/tinystories.calib.txt");
+  std::ofstream(texts.path("text"), std::ios::binary) << text.substr(0, 9000);
+  Comparison all("stories-qwen3-hf", 4);
+  const auto model = all.quantized(
+      {"--calibrate", texts.path("text"), "--calibrate-tokens", "1024", "--order-tokens", "24000"});
+  const ModelReader& reader = model->reader();
+  const auto bytes = [&](size_t blocks) {
+    return static_cast<double>(reader.blocks()[blocks - 1].offset +
+                               reader.blocks()[blocks - 1].bytes);
+  };
+  const auto expected = [&](size_t blocks) {
+    return std::log(static_cast<double>(reader.blocks()[blocks - 1].quality));
+  };
+  const size_t base = reader.base_blocks(), full = reader.blocks().size();
+  const double best = all.prefix(*model, full).divergence;
+  const double range = all.prefix(*model, base).divergence - best;
+  for (int quarter = 1; quarter <= 3; ++quarter) {
+    size_t blocks = base;
+    while (bytes(blocks) < bytes(base) + (bytes(full) - bytes(base)) * quarter / 4) ++blocks;
+    CAPTURE(blocks);
+    const double left = (all.prefix(*model, blocks).divergence - best) / range;
+    CHECK(left < 0.85 * (bytes(full) - bytes(blocks)) / (bytes(full) - bytes(base)));
+    const double promised = (expected(blocks) - expected(full)) / (expected(base) - expected(full));
+    CHECK(std::fabs(promised - left) < 0.1);
+  }
 }
 
 TEST_CASE("calibration refuses what it cannot do by name, and leaves nothing behind") {
@@ -63,10 +97,14 @@ TEST_CASE("calibration refuses what it cannot do by name, and leaves nothing beh
   refused({"--encoding", "free"}, 2, "--calibrate goes with --encoding tied");
   refused({"--dense", "f32"}, 2, "--dense makes no planes, so it goes without --calibrate");
   refused({"--calibrate", dir.path("nothing")}, 5, "nothing");
+  refused({"--order", "error", "--order-tokens", "9"}, 2, "goes with an order that is measured");
   refused({"--calibrate-tokens", "100"}, 2, "expected at least 512 tokens, found 100");
   const ProcessResult alone = tritstack({"quantize", shared_data() + "/models/stories260K-hf", "-o",
                                          dir.path("out.trit"), "--calibrate-tokens", "1024"});
   CHECK(alone.exit_code == 2);
+  CHECK(tritstack({"quantize", shared_data() + "/models/stories260K-hf", "-o", dir.path("out.trit"),
+                   "--order", "calibrated"})
+            .exit_code == 2);
   CHECK(alone.err.find("--calibrate-tokens goes with --calibrate") != std::string::npos);
 }
 
