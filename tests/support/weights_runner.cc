@@ -21,13 +21,15 @@ WeightsRunner::WeightsRunner(std::shared_ptr<const Model> model)
       pool_(2),
       workspace_{Ops(&model_->config(), &model_->kernels(), &pool_, &cancel_), {}, {}, {}},
       logits_(size_t{window_ - 1} * model_->config().vocab) {
-  // Every matrix may be dense or have planes.
+  // Every matrix may be dense or have planes of either kind; their products need other scratch.
   std::vector<MatrixInfo> matrices;
   for (MatrixInfo m : model_->reader().matrices()) {
-    m.encoding = Encoding::kTied;
     m.planes = kMaxPlanes;
     m.group = std::min(kDefaultGroup, m.cols);
-    matrices.push_back(m);
+    for (const Encoding encoding : {Encoding::kTied, Encoding::kFree}) {
+      m.encoding = encoding;
+      matrices.push_back(m);
+    }
   }
   const ModelConfig& config = model_->config();
   const auto carve = [&](Arena* arena) {
