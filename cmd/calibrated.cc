@@ -35,6 +35,8 @@ Result<Reader> open_reader(const std::shared_ptr<const Model>& model, uint32_t w
   options.threads = threads;
   Result<std::unique_ptr<Session>> session = Session::open(model, options);
   if (!session.ok()) return session.status();
+  TRIT_RETURN_IF_ERROR(model->planes().settle());
+  model->planes().release_pages();
   return Reader{std::move(session.value()),
                 std::vector<float>(size_t{kChunk} * model->config().vocab)};
 }
@@ -56,6 +58,7 @@ Status score(Span<const int32_t> window, std::vector<Reader>* readers,
       const size_t vocab = reader.session->model().config().vocab;
       TRIT_RETURN_IF_ERROR(
           reader.session->prefill({window.data() + begin, count}, reader.logits.data()));
+      reader.session->model().planes().release_pages();  // one model at a time
       for (size_t i = 0; i < count; ++i) {
         const float* logits = &reader.logits[i * vocab];
         (*scores)[r].perplexity.add(log_sum_exp(logits, vocab) - logits[window[begin + i + 1]]);
@@ -82,7 +85,10 @@ Result<std::unique_ptr<CalibratedQuantize>> CalibratedQuantize::prepare(
   dense.force = false;
   const Result<QuantizeReport> report = quantize(dense, progress, cancel);
   if (!report.ok()) return report.status();
-  Result<std::shared_ptr<const Model>> model = Model::open(dense.output, {});
+  ModelOptions in_pieces;  // its pages come when they are touched, and leave when we say so
+  in_pieces.planes.budget_bytes = 1;
+  in_pieces.planes.force = true;
+  Result<std::shared_ptr<const Model>> model = Model::open(dense.output, in_pieces);
   std::remove(dense.output.c_str());
   if (!model.ok()) return model.status();
 

@@ -1,10 +1,12 @@
 // See model_calibration.h. Everything is summed in float, window after window in order, each window
-// by dot products of a fixed order, so statistics do not depend on the number of threads.
+// token after token, so statistics do not depend on the number of threads.
 #include "cmd/model_calibration.h"
 
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+
+#include "kernels/panels.h"
 
 namespace trit {
 
@@ -12,23 +14,17 @@ namespace {
 
 // Tokens of a pass: what of a wide matrix's input stays in the L2 cache while a dense one is read.
 constexpr uint32_t kChunk = 64;
-// Rows of the two sides of an item of add_products().
-constexpr uint32_t kLeftRows = 128, kRightRows = 16;
+// Rows of an item of add_products(): panels of one side that stay in the L2 cache.
+constexpr uint32_t kItemRows = 128;
 
-// Matrices with the same input, in the order of the file.
-constexpr MatrixRole kStages[4][3] = {{MatrixRole::kQ, MatrixRole::kK, MatrixRole::kV},
-                                      {MatrixRole::kO},
-                                      {MatrixRole::kGate, MatrixRole::kUp},
-                                      {MatrixRole::kDown}};
-constexpr uint32_t kStageSizes[4] = {3, 1, 2, 1};
+// The first, in the file, of the matrices with the same input.
+MatrixRole first_of(MatrixRole role) {
+  if (role == MatrixRole::kK || role == MatrixRole::kV) return MatrixRole::kQ;
+  return role == MatrixRole::kUp ? MatrixRole::kGate : role;
+}
 
-Span<const MatrixRole> stage_of(MatrixRole role) {
-  for (size_t i = 0; i < 4; ++i)
-    if (const Span<const MatrixRole> stage{kStages[i], kStageSizes[i]};
-        std::find(stage.begin(), stage.end(), role) != stage.end())
-      return stage;
-  assert(false);
-  return {};
+bool ends_half(MatrixRole role) {
+  return role == MatrixRole::kO || role == MatrixRole::kDown;
 }
 
 Matrix* matrix_of(LayerWeights* w, MatrixRole role) {
@@ -134,15 +130,18 @@ Status ModelCalibration::take(const MatrixInfo& info, std::vector<std::vector<ui
 Status ModelCalibration::reach(uint32_t layer, bool ffn) {
   while (layer_ != layer || ffn_ != ffn) {
     for (Stream& stream : streams_) {
+      if (stream.planes == 0 && dense_is_ahead_) continue;
       for (uint32_t w = 0; w < windows_; ++w) {
         if (cancel_) return Status(Code::kCancelled, "interrupted");
         pass(&stream, w, nullptr);
       }
     }
+    dense_is_ahead_ = false;
     stage_ = MatrixRole::kEmbedding;
     ffn_ = !ffn_;
     if (ffn_) continue;
     blocks_.clear();
+    model_->planes().release_pages();
     ++layer_;
     for (Stream& stream : streams_)
       if (layer_ < model_->config().n_layers) stream.weights = dense_->weights.layers[layer_];
@@ -157,15 +156,13 @@ void ModelCalibration::pass(Stream* stream, uint32_t window, const Matrix* stop)
   float* residual = workspace_.activations.residual;
   for (uint32_t begin = 0, count; begin < options_.window; begin += count) {
     count = std::min(kChunk, options_.window - begin);
-    float* at = stream->residual.data() + (size_t{window} * options_.window + begin) * hidden;
+    float* at = residual_of(stream, window) + begin * hidden;
     std::memcpy(residual, at, count * hidden * sizeof *at);
     const CancelFlag::Running running(&stop_);
     workspace_.ops.observe_inputs([&](const float* x, uint32_t tokens, const Matrix& first) {
       if (&first != stop) return;
       std::memcpy(stream->inputs.data() + size_t{begin} * first.cols, x,
                   size_t{tokens} * first.cols * sizeof *x);
-      std::memcpy(stream->beside.data() + begin * hidden, residual,
-                  tokens * hidden * sizeof *residual);
       stop_.cancel();
     });
     if (ffn_)
@@ -180,28 +177,30 @@ void ModelCalibration::pass(Stream* stream, uint32_t window, const Matrix* stop)
 Result<std::vector<InputStatistics>> ModelCalibration::measure(MatrixRole role, uint32_t layer) {
   if (!is_layer_role(role)) return measure_head();
   TRIT_RETURN_IF_ERROR(reach(layer, role >= MatrixRole::kGate));
-  const Span<const MatrixRole> stage = stage_of(role);
-  if (stage_ != stage[0]) {
-    stage_ = stage[0];
-    for (Stream& stream : streams_) {
-      size_inputs(&stream, matrix_of(&stream.weights, stage_)->cols);
-      for (const MatrixRole r : stage)
-        if (stream.planes > 0)
-          stream.corrections.emplace_back(size_t{matrix_of(&stream.weights, r)->rows} *
-                                          matrix_of(&stream.weights, r)->cols);
-    }
-    for (uint32_t w = 0; w < windows_; ++w) {
-      if (cancel_) return Status(Code::kCancelled, "interrupted");
-      measure_window(w, stage);
-    }
-  }
-  const size_t index =
-      static_cast<size_t>(std::find(stage.begin(), stage.end(), role) - stage.begin());
+  if (stage_ != first_of(role)) TRIT_RETURN_IF_ERROR(measure_stage(first_of(role)));
   std::vector<InputStatistics> statistics;
   for (const Stream& stream : streams_)
     if (stream.planes > 0)
-      statistics.push_back({stream.planes, stream.moments, stream.corrections[index]});
+      statistics.push_back({stream.planes, stream.moments, stream.dense, stream.outputs});
   return statistics;
+}
+
+Status ModelCalibration::measure_stage(MatrixRole first) {
+  stage_ = first;
+  const size_t cols = matrix_of(&streams_[0].weights, first)->cols;
+  for (Stream& stream : streams_) {
+    size_inputs(&stream, cols);
+    if (stream.planes == 0) continue;
+    stream.dense.resize(ends_half(first) ? 0 : cols * cols);
+    stream.outputs.resize(ends_half(first) ? layer_config_.hidden * cols : 0);
+  }
+  for (uint32_t w = 0; w < windows_; ++w) {
+    if (cancel_) return Status(Code::kCancelled, "interrupted");
+    measure_window(w);
+  }
+  dense_is_ahead_ = ends_half(first);
+  for (Stream& stream : streams_) complete_moments(&stream, static_cast<uint32_t>(cols));
+  return Status();
 }
 
 Result<std::vector<InputStatistics>> ModelCalibration::measure_head() {
@@ -211,95 +210,96 @@ Result<std::vector<InputStatistics>> ModelCalibration::measure_head() {
   size_inputs(&stream, hidden);
   for (uint32_t w = 0; w < windows_; ++w) {
     if (cancel_) return Status(Code::kCancelled, "interrupted");
-    workspace_.ops.rms_norm(&stream.residual[size_t{w} * options_.window * hidden],
-                            dense_->weights.final_norm, options_.window, hidden,
-                            stream.inputs.data());
+    workspace_.ops.rms_norm(residual_of(&stream, w), dense_->weights.final_norm, options_.window,
+                            hidden, stream.inputs.data());
     add_moments(&stream, hidden);
   }
-  return std::vector<InputStatistics>{{stream.planes, stream.moments, {}}};
+  complete_moments(&stream, hidden);
+  return std::vector<InputStatistics>{{stream.planes, stream.moments, {}, {}}};
 }
 
-// Room for statistics of inputs of so many columns, at zero; without corrections.
+// Room for statistics of inputs of so many columns, at zero.
 void ModelCalibration::size_inputs(Stream* stream, size_t cols) {
   stream->inputs.resize(options_.window * cols);
-  stream->turned.resize(options_.window * cols);
-  stream->beside.resize(options_.window * size_t{layer_config_.hidden});
-  if (stream->planes > 0) stream->moments.assign(cols * cols, 0);
-  stream->corrections.clear();
+  for (Floats* sums : {&stream->moments, &stream->dense, &stream->outputs}) Floats().swap(*sums);
+  if (stream->planes > 0) stream->moments.resize(cols * cols);
 }
 
-// Rounds the inputs of a window as a model with planes would, and adds their moments.
+// Rounds the inputs of a window as a model with planes would, and adds their moments, of which the
+// upper triangle is left to complete_moments().
 void ModelCalibration::add_moments(Stream* stream, uint32_t cols) {
   pool_.parallel_for(options_.window, [&](uint32_t t, uint32_t) {
     round_input(model_->kernels(), cols, std::min(options_.group, cols),
                 stream->inputs.data() + size_t{t} * cols);
   });
-  turn(stream->inputs, cols, &stream->turned);
-  add_products(stream->turned, cols, stream->turned, cols, &stream->moments);
+  set_panels(stream->inputs, cols, &stream->panels);
+  add_products(stream->panels, cols, stream->panels, cols, &stream->moments);
 }
 
-void ModelCalibration::measure_window(uint32_t window, Span<const MatrixRole> stage) {
+void ModelCalibration::complete_moments(Stream* stream, uint32_t cols) {
+  if (stream->planes == 0) return;
+  pool_.parallel_for(cols, [&](uint32_t i, uint32_t) {
+    for (size_t j = i + 1; j < cols; ++j)
+      stream->moments[i * cols + j] = stream->moments[j * cols + i];
+  });
+}
+
+void ModelCalibration::measure_window(uint32_t window) {
+  const size_t hidden = layer_config_.hidden;
+  Stream& dense = streams_[0];
+  const Matrix& first = *matrix_of(&dense.weights, stage_);
+  pass(&dense, window, ends_half(stage_) ? nullptr : &first);
+  if (!ends_half(stage_)) set_panels(dense.inputs, first.cols, &dense.panels);
   for (Stream& stream : streams_) {
-    const Matrix& first = *matrix_of(&stream.weights, stage[0]);
-    pass(&stream, window, &first);
     if (stream.planes == 0) continue;
+    pass(&stream, window, matrix_of(&stream.weights, stage_));
     add_moments(&stream, first.cols);
-    for (size_t i = 0; i < stage.size(); ++i)
-      add_corrections(&stream, *matrix_of(&streams_[0].weights, stage[i]), stage.size() == 1,
-                      &stream.corrections[i]);
+    if (!ends_half(stage_)) {
+      add_products(dense.panels, first.cols, stream.panels, first.cols, &stream.dense);
+      continue;
+    }
+    Floats wanted(options_.window * hidden);
+    for (size_t i = 0; i < wanted.size(); ++i)
+      wanted[i] = residual_of(&dense, window)[i] - residual_of(&stream, window)[i] -
+                  (first.bias ? first.bias[i % hidden] : 0);
+    set_panels(wanted, layer_config_.hidden, &dense.panels);
+    add_products(dense.panels, layer_config_.hidden, stream.panels, first.cols, &stream.outputs);
   }
 }
 
-// sums += T^T X of the window, see InputStatistics.
-void ModelCalibration::add_corrections(Stream* stream, const Matrix& matrix, bool to_residual,
-                                       Floats* sums) {
-  const Stream& dense = streams_[0];
-  const size_t rows = matrix.rows, cols = matrix.cols;
-  Floats missing(options_.window * rows), turned(missing.size()), difference(kChunk * cols);
-  Matrix plain = matrix;  // a bias is in both models
-  plain.bias = nullptr;
-  for (uint32_t begin = 0, count; begin < options_.window; begin += count) {
-    count = std::min(kChunk, options_.window - begin);
-    for (size_t i = 0; i < count * cols; ++i)
-      difference[i] = dense.inputs[begin * cols + i] - stream->inputs[begin * cols + i];
-    workspace_.ops.linear(difference.data(), count, {{&plain, missing.data() + begin * rows}});
-  }
-  if (to_residual)
-    for (size_t i = 0; i < missing.size(); ++i) missing[i] += dense.beside[i] - stream->beside[i];
-  turn(missing, matrix.rows, &turned);
-  add_products(stream->turned, matrix.cols, turned, matrix.rows, sums);
+float* ModelCalibration::residual_of(Stream* stream, uint32_t window) const {
+  return &stream->residual[size_t{window} * options_.window * layer_config_.hidden];
 }
 
-// [window][width] to [width][window].
-void ModelCalibration::turn(const Floats& rows, uint32_t width, Floats* turned) {
-  constexpr uint32_t kBlock = 16;
-  const uint32_t window = options_.window;
-  pool_.parallel_for(static_cast<uint32_t>(ceil_div(width, kBlock)), [&](uint32_t block, uint32_t) {
-    const uint32_t begin = block * kBlock, end = std::min(begin + kBlock, width);
-    for (uint32_t t = 0; t < window; ++t)
-      for (uint32_t i = begin; i < end; ++i)
-        (*turned)[size_t{i} * window + t] = rows[size_t{t} * width + i];
+// rows: [window][width].
+void ModelCalibration::set_panels(const Floats& rows, uint32_t width, Floats* panels) {
+  const uint32_t count = static_cast<uint32_t>(ceil_div(width, kPanelCols<float>));
+  const size_t floats = size_t{options_.window} * kPanelCols<float>;
+  panels->resize(count * floats);
+  pool_.parallel_for(count, [&](uint32_t p, uint32_t) {
+    const uint32_t begin = p * kPanelCols<float>;
+    make_panels(rows.data() + begin, width, options_.window,
+                std::min(kPanelCols<float>, width - begin), panels->data() + p * floats);
   });
 }
 
-// sums[i][j] += b[i] . a[j] for turned inputs: sums is [b_rows][a_rows].
-void ModelCalibration::add_products(const Floats& a, uint32_t a_rows, const Floats& b,
-                                    uint32_t b_rows, Floats* sums) {
-  const uint32_t window = options_.window;
-  const uint32_t lefts = static_cast<uint32_t>(ceil_div(a_rows, kLeftRows));
-  const uint32_t rights = static_cast<uint32_t>(ceil_div(b_rows, kRightRows));
-  pool_.parallel_for(lefts * rights, [&](uint32_t item, uint32_t) {
-    const uint32_t j = item / rights * kLeftRows, i = item % rights * kRightRows;
-    const uint32_t width = std::min(kLeftRows, a_rows - j),
-                   count = std::min(kRightRows, b_rows - i);
-    float products[kRightRows * kLeftRows];
-    model_->kernels().dense_gemm(a.data() + size_t{j} * window, Encoding::kDenseF32, window,
-                                 b.data() + size_t{i} * window, window, count, 0, width, products,
-                                 kLeftRows);
-    for (uint32_t r = 0; r < count; ++r)
-      for (uint32_t c = 0; c < width; ++c)
-        (*sums)[size_t{i + r} * a_rows + j + c] += products[r * kLeftRows + c];
-  });
+// sums[i][j] += the sum over the window of a[i] b[j]; of moments (a is b) only where j <= i.
+void ModelCalibration::add_products(const Floats& a, uint32_t rows, const Floats& b, uint32_t cols,
+                                    Floats* sums) {
+  constexpr uint32_t kWidth = kPanelCols<float>;
+  const size_t panel = size_t{options_.window} * kWidth;
+  const uint32_t rights = static_cast<uint32_t>(ceil_div(cols, kWidth));
+  pool_.parallel_for(
+      static_cast<uint32_t>(ceil_div(rows, kItemRows)) * rights, [&](uint32_t item, uint32_t) {
+        const uint32_t right = item % rights, end = std::min((item / rights + 1) * kItemRows, rows);
+        for (uint32_t i = item / rights * kItemRows; i < end; i += kWidth) {
+          if (&a == &b && i < right * kWidth) continue;
+          model_->kernels().panel_products(&a[i / kWidth * panel], 1, kWidth, &b[right * panel],
+                                           options_.window, std::min(kWidth, end - i),
+                                           std::min(kWidth, cols - right * kWidth),
+                                           &(*sums)[size_t{i} * cols + right * kWidth], cols);
+        }
+      });
 }
 
 }  // namespace trit

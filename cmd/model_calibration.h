@@ -42,28 +42,28 @@ class ModelCalibration : public Calibration {
   using Floats = std::vector<float>;
   // One model: dense, or with some planes.
   struct Stream {
-    uint32_t planes = 0;   // 0: dense
-    Floats residual;       // [tokens][hidden] before the current half of the layer
-    LayerWeights weights;  // of the current layer; what was not taken yet is dense
-    // Of the current window: the inputs of the stage, turned, and the residual stream beside them.
-    Floats inputs, turned, beside;
-    Floats moments;                   // [cols][cols]
-    std::vector<Floats> corrections;  // for each matrix of the stage
+    uint32_t planes = 0;             // 0: dense
+    Floats residual;                 // [tokens][hidden] before the current half of the layer
+    LayerWeights weights;            // of the current layer; what was not taken yet is dense
+    Floats inputs, panels;           // of the stage in the current window, see kernels/panels.h
+    Floats moments, dense, outputs;  // see InputStatistics
   };
 
   ModelCalibration(std::shared_ptr<const Model> model, Span<const int32_t> ids,
                    const CalibrationOptions& options, const std::atomic<bool>& cancel);
   Status allocate();
   Status reach(uint32_t layer, bool ffn);
+  enum class Until { kEnd, kInputs, kEndWithInputs };
   void pass(Stream* stream, uint32_t window, const Matrix* stop);
+  Status measure_stage(MatrixRole first);
   Result<std::vector<InputStatistics>> measure_head();
   void size_inputs(Stream* stream, size_t cols);
+  void measure_window(uint32_t window);
   void add_moments(Stream* stream, uint32_t cols);
-  void measure_window(uint32_t window, Span<const MatrixRole> stage);
-  void add_corrections(Stream* stream, const Matrix& matrix, bool to_residual, Floats* sums);
-  void turn(const Floats& rows, uint32_t width, Floats* turned);
-  void add_products(const Floats& a, uint32_t a_rows, const Floats& b, uint32_t b_rows,
-                    Floats* sums);
+  void complete_moments(Stream* stream, uint32_t cols);
+  float* residual_of(Stream* stream, uint32_t window) const;
+  void set_panels(const Floats& rows, uint32_t width, Floats* panels);
+  void add_products(const Floats& a, uint32_t rows, const Floats& b, uint32_t cols, Floats* sums);
 
   const std::shared_ptr<const Model> model_;
   const std::shared_ptr<const PlaneSet> dense_;
@@ -80,6 +80,7 @@ class ModelCalibration : public Calibration {
   std::vector<std::vector<std::vector<uint8_t>>> blocks_;  // taken, of this layer
   uint32_t layer_ = 0;  // that the streams have reached, and which half of it
   bool ffn_ = false;
+  bool dense_is_ahead_ = false;                // the dense stream has passed this half already
   MatrixRole stage_ = MatrixRole::kEmbedding;  // whose statistics are there: its first matrix
 };
 

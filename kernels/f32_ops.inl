@@ -416,6 +416,7 @@ void softmax(float* x, uint32_t n) {
 }
 
 #include "kernels/attention.inl"
+#include "kernels/panel_products.inl"
 #include "kernels/prefill_attention.inl"
 
 void convert_to_f16(const float* x, uint32_t n, uint16_t* out) {
@@ -437,6 +438,8 @@ void install_f32_ops(KernelTable* table) {
   table->quantize_activations = quantize_activations;
   table->dense_gemm = dense_gemm;
   table->dot = dot;
+  table->panel_products = panel_products<float>;
+  table->panel_products_f64 = panel_products<double>;
   table->rmsnorm = rmsnorm;
   table->rope = rope;
   table->add = add;

@@ -55,6 +55,8 @@ static inline uint64_t prefill_attention_floats(uint64_t n_queries, uint64_t n_p
   return 2 * (n_queries + 64) * head_dim + n_queries * ceil_div(n_positions, 64) * 64;
 }
 
+constexpr uint32_t kPanelBytes = 64;  // of a row of a panel: see panel_products
+
 struct KernelTable {
   const char* isa;  // the level that painted last: "scalar", "avx2", "avx512vbmi", ...
 
@@ -91,6 +93,15 @@ struct KernelTable {
   // Fixed-order dot: lane l of 16 sums a[i] * b[i] for i = l, l + 16, ...; the lanes are then added
   // as a tree: l += l + 8, l + 4, l + 2, l + 1.
   float (*dot)(const float* a, const float* b, uint32_t n);
+
+  // A product of matrices, one panel of `width` columns of it, kPanelBytes: for i < rows and
+  // j < cols <= width, sums[i * sums_stride + j] += s, where s begins at 0 and takes the products
+  // a[i * a_row + t * a_step] * b[t * width + j], t < n, one by one.
+  void (*panel_products)(const float* a, size_t a_row, size_t a_step, const float* b, uint32_t n,
+                         uint32_t rows, uint32_t cols, float* sums, size_t sums_stride);
+  void (*panel_products_f64)(const double* a, size_t a_row, size_t a_step, const double* b,
+                             uint32_t n, uint32_t rows, uint32_t cols, double* sums,
+                             size_t sums_stride);
 
   // out = x * (1 / sqrt(mean(x^2) + eps)) * weight. The sum of squares as `dot`. out may be x.
   void (*rmsnorm)(const float* x, const float* weight, uint32_t n, float eps, float* out);

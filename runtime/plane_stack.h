@@ -51,6 +51,10 @@ class PlaneStack {
   // After a pass over `set`: kIo when the file was cut or failed while it was in use.
   Status check_file(const PlaneSet& set) const;
 
+  // Gives all mapped pages back to the system; they come again when they are touched. For whoever
+  // reads a model piece by piece.
+  void release_pages() const { file_.release(0, UINT64_MAX); }
+
   // Each looks at the size of the file again: blocks that a download has brought since can join.
   // An error (kMemory, kUsage) changes nothing.
   Status set_budget(uint64_t bytes);

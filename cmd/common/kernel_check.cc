@@ -130,6 +130,19 @@ Floats dense(const KernelTable& k) {
   return all;
 }
 
+Floats panels(const KernelTable& k) {
+  constexpr uint32_t kSteps = 19, kOutputs = 21, kWidth = 16, kWidth64 = 8;
+  const Floats a = noise(3, kOutputs * kSteps, 1), b = noise(5, kWidth * kSteps, 2);
+  Floats all(kOutputs * kWidth);
+  k.panel_products(a.data(), kSteps, 1, b.data(), kSteps, kOutputs, kWidth, all.data(), kWidth);
+  const std::vector<double> a64(a.begin(), a.end()), b64(b.begin(), b.end());
+  std::vector<double> sums(kOutputs * kWidth64);
+  k.panel_products_f64(a64.data(), kSteps, 1, b64.data(), kSteps, kOutputs, kWidth64, sums.data(),
+                       kWidth64);
+  for (const double sum : sums) all.push_back(static_cast<float>(sum));
+  return all;
+}
+
 // Rows of one cache type.
 std::vector<uint8_t> cache_rows(uint32_t begin, CacheType type, uint32_t rows) {
   const KernelTable& scalar = *kernels_for("scalar");
@@ -204,6 +217,7 @@ const NamedKernel kKernels[] = {
        return products(k, true, {1, 2, 7, kTokens});
      }},
     {"dense_gemm", dense},
+    {"panel_products", panels},
     {"dot",
      [](const KernelTable& k) {
        return changed([&](float* x, const Floats& y) { x[0] = k.dot(x, y.data(), kCols); });

@@ -15,13 +15,14 @@
 namespace trit {
 
 // Of one matrix W and one prefix of its planes, over all calibration tokens. X: its inputs, as int8
-// codes stand for them, in the model whose matrices before it use that many planes.
+// codes stand for them, in the model whose matrices before it use that many planes. What W X^T
+// should be is told by one of the other two; by none for the head, which may be the embedding too.
 struct InputStatistics {
   uint32_t planes;
-  Span<const float> moments;      // [cols][cols] X^T X
-  Span<const float> corrections;  // [rows][cols] T^T X; T: what W X^T misses of the dense model's
-                                  // output; for o and down, of the residual stream after it.
-                                  // None for the head: it may be the embedding too
+  Span<const float> moments;  // [cols][cols] X^T X
+  Span<const float> dense;    // [cols][cols] Y^T X; Y: the inputs in the dense model
+  Span<const float> outputs;  // [rows][cols] T^T X, of o and down; T: what turns the residual
+                              // stream before it into that of the dense model after it
 };
 
 // Layer matrices come first, in the order of the file; then the head, which may be the embedding.

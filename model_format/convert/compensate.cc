@@ -8,8 +8,10 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <cmath>
 
 #include "kernels/half.h"
+#include "kernels/panels.h"
 
 namespace trit {
 namespace {
@@ -20,11 +22,8 @@ namespace {
 constexpr float kPrefixWeight = 0.3f, kWeightBelowFour = 0.1f;
 constexpr float kCorrection = 0.7f;
 constexpr int kSweeps = 4;
-
-const KernelTable& any_kernels() {
-  const KernelTable* best = default_kernels();
-  return best ? *best : *kernels_for("scalar");
-}
+// Rows of a matrix that are panels at a time: those of a group then stay in the L2 cache.
+constexpr uint32_t kSpan = 256;
 
 // A level with its last `dropped` digits away.
 float prefix_level(int32_t level, uint32_t dropped) {
@@ -116,6 +115,7 @@ class RowFit {
         weights_[p] = prefix.weight * h;
         targets_[p] = value(p, levels[k]) + gaps_[p][k - begin_] / (h * step);
       }
+      if (is_nearest(levels[k])) continue;
       const int32_t level = nearest();
       if (level == levels[k]) continue;
       changed = true;
@@ -162,6 +162,14 @@ class RowFit {
     return best;
   }
 
+  // Whether no prefix could wish for another level: then nearest() would find this one.
+  bool is_nearest(int32_t level) const {
+    float half = 0.49f;
+    for (uint32_t p = 0; p < count_; ++p, half *= 3)
+      if (!(std::fabs(value(p, level) - targets_[p]) < half)) return false;
+    return true;
+  }
+
   // Column k took `weight`: the columns after it in the group make up for its error.
   void subtract(uint32_t p, float weight, const float* m, uint32_t k) {
     const float* row = m + size_t{k} * c_.info_.cols;
@@ -197,61 +205,92 @@ Compensator::Compensator(const MatrixInfo& info, const std::vector<InputStatisti
 }
 
 Compensator::Scratch::Scratch(const Compensator& c)
-    : prefixes(c.prefixes_.size()), fit(std::min(c.info_.group, c.info_.cols)) {
+    : prefixes(c.prefixes_.size()),
+      solved(c.info_.cols),
+      fit(std::min(c.info_.group, c.info_.cols)) {
   const size_t values = size_t{kMaxRows} * c.info_.cols;
   for (Prefix& prefix : prefixes)
     for (std::vector<float>* v : {&prefix.wanted, &prefix.targets, &prefix.weights, &prefix.sums})
       v->resize(values);
+  turned.resize(values);
+  panels.resize(kSpan * (std::min(c.info_.group, c.info_.cols) + kPanelCols<float>));
 }
 
-void Compensator::multiply(const float* symmetric, uint32_t rows, uint32_t begin, uint32_t end,
-                           const float* x, float* sums) const {
-  kernels_.dense_gemm(symmetric, Encoding::kDenseF32, info_.cols, x, info_.cols, rows, begin, end,
-                      sums, info_.cols);
+Compensator::Columns Compensator::group(uint32_t index) const {
+  const uint32_t begin = index * info_.group;
+  return {begin, std::min(begin + info_.group, info_.cols)};
 }
 
-void Compensator::set_targets(const Prefix& prefix, const float* weights, uint64_t first_row,
-                              uint32_t rows, Scratch::Prefix* to) const {
-  const size_t cols = info_.cols, values = rows * cols;
-  multiply(prefix.statistics->moments.data(), rows, 0, info_.cols, weights, to->wanted.data());
-  for (size_t i = 0; i < values; ++i) to->wanted[i] += prefix.factor->damping * weights[i];
-  if (!prefix.statistics->corrections.empty()) {
-    const float* missing = prefix.statistics->corrections.data() + first_row * cols;
-    for (size_t i = 0; i < values; ++i) to->wanted[i] += kCorrection * missing[i];
+void Compensator::multiply(const std::vector<float>& x, uint32_t rows, Columns from,
+                           const float* matrix, Columns to, std::vector<float>* panels,
+                           std::vector<float>* sums) const {
+  const size_t cols = info_.cols;
+  for (uint32_t r = 0; r < rows; ++r)
+    std::fill_n(sums->begin() + static_cast<ptrdiff_t>(r * cols + to.begin), to.end - to.begin,
+                0.0f);
+  for (uint32_t begin = from.begin, n; begin < from.end; begin += n) {
+    n = std::min(kSpan, from.end - begin);
+    make_panels(matrix + begin * cols + to.begin, cols, n, to.end - to.begin, panels->data());
+    for (uint32_t k = to.begin; k < to.end; k += kPanelCols<float>)
+      kernels_.panel_products(&x[size_t{begin} * kMaxRows], 1, kMaxRows,
+                              &(*panels)[size_t{k - to.begin} * n], n, rows,
+                              std::min(kPanelCols<float>, to.end - k), &(*sums)[k], cols);
   }
+}
 
-  // wanted M'^-1, from the last column to the first.
-  std::vector<float>& solved = to->weights;
-  std::fill(solved.begin(), solved.end(), 0.0f);
+void Compensator::set_wanted(const Prefix& prefix, uint64_t first_row, uint32_t rows,
+                             Scratch* scratch, Scratch::Prefix* to) const {
+  const InputStatistics& s = *prefix.statistics;
+  const size_t cols = info_.cols, values = rows * cols;
+  const bool corrected = !s.dense.empty() || !s.outputs.empty();
+  for (uint32_t g = 0; g < group_count(info_.cols, info_.group); ++g) {
+    const Columns all{0, info_.cols};
+    multiply(scratch->turned, rows, all, s.moments.data(), group(g), &scratch->panels, &to->wanted);
+    if (!s.dense.empty())
+      multiply(scratch->turned, rows, all, s.dense.data(), group(g), &scratch->panels, &to->sums);
+  }
+  if (corrected) {
+    const float* outputs =
+        s.outputs.empty() ? to->sums.data() : s.outputs.data() + first_row * cols;
+    for (size_t i = 0; i < values; ++i) to->wanted[i] += kCorrection * (outputs[i] - to->wanted[i]);
+  }
+  for (uint32_t r = 0; r < rows; ++r)
+    for (size_t k = 0; k < cols; ++k)
+      to->wanted[r * cols + k] += prefix.factor->damping * scratch->turned[k * kMaxRows + r];
+}
+
+// wanted M'^-1 D^-1, from the last column to the first.
+void Compensator::set_targets(const Prefix& prefix, uint32_t rows, Scratch* scratch,
+                              Scratch::Prefix* to) const {
+  const size_t cols = info_.cols;
   const float* m = prefix.factor->m.data();
-  for (uint32_t end = info_.cols; end > 0;) {
-    const uint32_t begin = (end - 1) / info_.group * info_.group;
-    multiply(m, rows, begin, end, solved.data(), to->sums.data());
+  for (uint32_t g = static_cast<uint32_t>(group_count(info_.cols, info_.group)); g-- > 0;) {
+    const auto [begin, end] = group(g);
+    multiply(to->weights, rows, {end, info_.cols}, m, {begin, end}, &scratch->panels, &to->sums);
     for (uint32_t r = 0; r < rows; ++r) {
       for (uint32_t k = end; k-- > begin;) {
         const size_t i = r * cols + k;
-        solved[i] = to->wanted[i] - to->sums[i] -
-                    kernels_.dot(m + k * cols + k + 1, solved.data() + i + 1, end - k - 1);
+        const float solved =
+            to->wanted[i] - to->sums[i] -
+            kernels_.dot(m + k * cols + k + 1, scratch->solved.data() + k + 1, end - k - 1);
+        scratch->solved[k] = to->weights[k * size_t{kMaxRows} + r] = solved;
+        to->targets[i] = solved / prefix.factor->pivots[k];
       }
     }
-    end = begin;
   }
-  for (uint32_t r = 0; r < rows; ++r)
-    for (uint32_t k = 0; k < cols; ++k)
-      to->targets[r * cols + k] = solved[r * cols + k] / prefix.factor->pivots[k];
-  std::fill(solved.begin(), solved.end(), 0.0f);
+  std::fill(to->weights.begin(), to->weights.end(), 0.0f);
 }
 
 void Compensator::decide(uint32_t rows, Scratch* scratch, int8_t* levels, uint16_t* scales) const {
   const size_t cols = info_.cols, groups = group_count(info_.cols, info_.group);
   RowFit row(*this);
   for (uint32_t g = 0; g < groups; ++g) {
-    const uint32_t begin = g * info_.group, end = std::min(begin + info_.group, info_.cols);
+    const auto [begin, end] = group(g);
     row.begin(begin, end);
     for (size_t p = 0; p < prefixes_.size(); ++p) {
       Scratch::Prefix& work = scratch->prefixes[p];
-      multiply(prefixes_[p].factor->m.data(), rows, begin, end, work.weights.data(),
-               work.sums.data());
+      multiply(work.weights, rows, {0, begin}, prefixes_[p].factor->m.data(), {begin, end},
+               &scratch->panels, &work.sums);
     }
     for (uint32_t r = 0; r < rows; ++r) {
       for (uint32_t p = 0; p < prefixes_.size(); ++p) {
@@ -268,8 +307,8 @@ void Compensator::decide(uint32_t rows, Scratch* scratch, int8_t* levels, uint16
       else
         row.decide(step, chosen);
       for (uint32_t p = 0; p < prefixes_.size(); ++p)
-        for (uint32_t k = begin; k < end; ++k)
-          scratch->prefixes[p].weights[r * cols + k] = row.value(p, chosen[k]) * step;
+        for (size_t k = begin; k < end; ++k)
+          scratch->prefixes[p].weights[k * kMaxRows + r] = row.value(p, chosen[k]) * step;
     }
   }
 }
@@ -279,21 +318,21 @@ bool Compensator::improve(uint32_t rows, Scratch* scratch, int8_t* levels, uint1
   RowFit row(*this);
   bool changed = false;
   for (uint32_t g = 0; g < groups; ++g) {
-    const uint32_t begin = g * info_.group, end = std::min(begin + info_.group, info_.cols);
+    const auto [begin, end] = group(g);
     row.begin(begin, end);
     for (size_t p = 0; p < prefixes_.size(); ++p) {
       Scratch::Prefix& work = scratch->prefixes[p];
-      multiply(prefixes_[p].statistics->moments.data(), rows, begin, end, work.weights.data(),
-               work.sums.data());
+      multiply(work.weights, rows, {0, info_.cols}, prefixes_[p].statistics->moments.data(),
+               {begin, end}, &scratch->panels, &work.sums);
     }
     for (uint32_t r = 0; r < rows; ++r) {
       float step = f16_to_f32(scales[r * groups + g]);
       if (step == 0) continue;
       for (uint32_t p = 0; p < prefixes_.size(); ++p) {
         const Scratch::Prefix& work = scratch->prefixes[p];
-        for (size_t i = r * cols + begin; i < r * cols + end; ++i)
-          row.gap(p)[i - r * cols - begin] =
-              work.wanted[i] - work.sums[i] - prefixes_[p].factor->damping * work.weights[i];
+        for (size_t k = begin; k < end; ++k)
+          row.gap(p)[k - begin] = work.wanted[r * cols + k] - work.sums[r * cols + k] -
+                                  prefixes_[p].factor->damping * work.weights[k * kMaxRows + r];
       }
       int8_t* const chosen = levels + r * cols;
       const float better = row.refit(step, chosen);
@@ -302,8 +341,8 @@ bool Compensator::improve(uint32_t rows, Scratch* scratch, int8_t* levels, uint1
       scales[r * groups + g] = f32_to_f16(step);
       changed |= row.improve(step, chosen);
       for (uint32_t p = 0; p < prefixes_.size(); ++p)
-        for (uint32_t k = begin; k < end; ++k)
-          scratch->prefixes[p].weights[r * cols + k] = row.value(p, chosen[k]) * step;
+        for (size_t k = begin; k < end; ++k)
+          scratch->prefixes[p].weights[k * kMaxRows + r] = row.value(p, chosen[k]) * step;
     }
   }
   return changed;
@@ -312,8 +351,13 @@ bool Compensator::improve(uint32_t rows, Scratch* scratch, int8_t* levels, uint1
 void Compensator::fit(const float* weights, uint64_t first_row, uint32_t rows, Scratch* scratch,
                       int8_t* levels, uint16_t* scales) const {
   assert(rows <= kMaxRows);
-  for (size_t p = 0; p < prefixes_.size(); ++p)
-    set_targets(prefixes_[p], weights, first_row, rows, &scratch->prefixes[p]);
+  for (uint32_t r = 0; r < rows; ++r)
+    for (size_t k = 0; k < info_.cols; ++k)
+      scratch->turned[k * kMaxRows + r] = weights[r * size_t{info_.cols} + k];
+  for (size_t p = 0; p < prefixes_.size(); ++p) {
+    set_wanted(prefixes_[p], first_row, rows, scratch, &scratch->prefixes[p]);
+    set_targets(prefixes_[p], rows, scratch, &scratch->prefixes[p]);
+  }
   decide(rows, scratch, levels, scales);
   for (int sweep = 0; sweep < kSweeps && improve(rows, scratch, levels, scales); ++sweep) continue;
 }

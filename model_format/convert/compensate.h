@@ -26,7 +26,7 @@ class Compensator {
               const std::vector<Factor>& factors);
 
   // Most rows of one call: moments and factor are read once for all of them.
-  static constexpr uint32_t kMaxRows = 64;
+  static constexpr uint32_t kMaxRows = 128;
 
   // What a call of fit() works in; one per thread.
   class Scratch {
@@ -38,10 +38,13 @@ class Compensator {
     struct Prefix {
       std::vector<float> wanted;   // [rows][cols] what weights H should be
       std::vector<float> targets;  // [rows][cols] Z of compensate.cc
-      std::vector<float> weights;  // [rows][cols] as planes make them; 0 where undecided
+      std::vector<float> weights;  // [cols][kMaxRows] as planes make them; 0 where undecided
       std::vector<float> sums;     // [rows][cols] multiply(), of the columns at hand
     };
     std::vector<Prefix> prefixes;
+    std::vector<float> turned;  // [cols][kMaxRows] the weights of the matrix
+    std::vector<float> solved;  // [cols] of a row
+    std::vector<float> panels;  // of multiply()
     FitScratch fit;
   };
 
@@ -58,11 +61,18 @@ class Compensator {
     const InputStatistics* statistics;
     const Factor* factor;
   };
-  void set_targets(const Prefix& prefix, const float* weights, uint64_t first_row, uint32_t rows,
+  struct Columns {
+    uint32_t begin, end;
+  };
+  Columns group(uint32_t index) const;
+  void set_wanted(const Prefix& prefix, uint64_t first_row, uint32_t rows, Scratch* scratch,
+                  Scratch::Prefix* to) const;
+  void set_targets(const Prefix& prefix, uint32_t rows, Scratch* scratch,
                    Scratch::Prefix* to) const;
-  // sums[:, begin..end) = x times those columns of a symmetric matrix; x, sums: [rows][cols].
-  void multiply(const float* symmetric, uint32_t rows, uint32_t begin, uint32_t end, const float* x,
-                float* sums) const;
+  // sums[:, to) = columns `from` of x times those rows of a [cols][cols] matrix.
+  // x: [cols][kMaxRows], sums: [rows][cols].
+  void multiply(const std::vector<float>& x, uint32_t rows, Columns from, const float* matrix,
+                Columns to, std::vector<float>* panels, std::vector<float>* sums) const;
   void decide(uint32_t rows, Scratch* scratch, int8_t* levels, uint16_t* scales) const;
   bool improve(uint32_t rows, Scratch* scratch, int8_t* levels, uint16_t* scales) const;
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/kernels.h"
 #include "model_format/span.h"
 #include "model_format/status.h"
 
@@ -18,6 +19,9 @@ struct Factor {
   std::vector<float> m;       // [n][n] M and its mirror image, so that rows and columns lie in rows
   std::vector<float> pivots;  // [n] the diagonal of D
 };
+
+// The best level that this CPU has, also where TRIT_ISA names none.
+const KernelTable& any_kernels();
 
 // moments: [n][n] symmetric. kUnsupported when they are not the finite moments of anything.
 Result<Factor> factorize(Span<const float> moments, uint32_t n, uint32_t threads,

@@ -72,12 +72,13 @@ float prefix_value(int level, uint32_t dropped, float step) {
 // [dropped planes] the matrix as that prefix makes it.
 using Stack = std::vector<std::vector<float>>;
 
-Stack compensated(const Case& c, uint32_t shortest, const std::vector<float>& corrections = {}) {
+Stack compensated(const Case& c, uint32_t shortest, const std::vector<float>& dense = {},
+                  const std::vector<float>& outputs = {}) {
   const std::atomic<bool> go_on{false};
   std::vector<InputStatistics> statistics;
   std::vector<Factor> factors;
   for (uint32_t p = c.info.planes; p >= shortest; --p) {
-    statistics.push_back({p, c.moments, corrections});
+    statistics.push_back({p, c.moments, dense, outputs});
     factors.push_back(factorize(c.moments, kCols, 1, go_on).value());
   }
   const Compensator compensator(c.info, statistics, factors);
@@ -145,22 +146,30 @@ TEST_CASE("two of three planes come near to two planes of their own, and three s
 TEST_CASE("what the dense model has and these inputs miss is made up for") {
   const Case c(3);
   Random random(9);
-  std::vector<float> missing(kRows * kCols), wanted = c.weights;
-  for (float& m : missing) m = static_cast<float>(0.01 * random.normal());
-  std::vector<float> corrections(missing.size());  // missing times moments
+  std::vector<float> wanted = c.weights;
+  for (float& w : wanted) w += static_cast<float>(0.01 * random.normal());
+  std::vector<float> outputs(wanted.size());  // wanted times moments
   for (uint32_t r = 0; r < kRows; ++r)
     for (uint32_t i = 0; i < kCols; ++i)
       for (uint32_t j = 0; j < kCols; ++j)
-        corrections[r * kCols + i] += missing[r * kCols + j] * c.moments[j * kCols + i];
-  for (size_t i = 0; i < wanted.size(); ++i) wanted[i] += missing[i];
-  CHECK(c.output_error(compensated(c, 3, corrections)[0], wanted) <
+        outputs[r * kCols + i] += wanted[r * kCols + j] * c.moments[j * kCols + i];
+  CHECK(c.output_error(compensated(c, 3, {}, outputs)[0], wanted) <
+        0.2 * c.output_error(compensated(c, 3)[0], wanted));
+}
+
+TEST_CASE("inputs that shrank are made up for") {
+  const Case c(3);
+  std::vector<float> dense = c.moments, wanted = c.weights;
+  for (float& d : dense) d *= 1.1f;
+  for (float& w : wanted) w *= 1.1f;
+  CHECK(c.output_error(compensated(c, 3, dense)[0], wanted) <
         0.2 * c.output_error(compensated(c, 3)[0], wanted));
 }
 
 TEST_CASE("rows do not know of each other: in any company a row becomes the same") {
   const Case c(3);
   const std::atomic<bool> go_on{false};
-  const std::vector<InputStatistics> statistics = {{3, c.moments, {}}, {2, c.moments, {}}};
+  const std::vector<InputStatistics> statistics = {{3, c.moments, {}, {}}, {2, c.moments, {}, {}}};
   const std::vector<Factor> factors(2, factorize(c.moments, kCols, 1, go_on).value());
   const Compensator compensator(c.info, statistics, factors);
   Compensator::Scratch scratch(compensator);

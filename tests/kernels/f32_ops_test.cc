@@ -9,6 +9,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/panels.h"
 #include "tests/kernels/guarded_buffer.h"
 #include "tests/kernels/kernel_levels.h"
 
@@ -232,6 +233,54 @@ TEST_CASE("dense_gemm equals dot for every cut of rows and tokens, f32 and bf16"
             REQUIRE(f32_to_bits(y[t * y_stride + rows + i]) == 0x5a5a5a5a);
         }
       }
+    }
+  }
+}
+
+template <typename T>
+void check_panel_products(void (*KernelTable::*kernel)(const T*, size_t, size_t, const T*, uint32_t,
+                                                       uint32_t, uint32_t, T*, size_t)) {
+  Random random(28);
+  const uint32_t width = kPanelCols<T>;
+  for (const uint32_t rows : {1u, 3u, 16u, 21u, 40u})
+    for (const uint32_t n : {0u, 1u, 9u, 64u})
+      for (const uint32_t cols : {1u, width - 1, width}) {
+        const bool turned = random.below(2) == 0;
+        const size_t a_row = turned ? 1 : n + 1, a_step = turned ? rows : 1, stride = cols + 2;
+        GuardedBuffer<T> a(turned ? rows * n : rows * (n + 1)), b(n * width);
+        GuardedBuffer<T> before((rows - 1) * stride + cols);
+        for (GuardedBuffer<T>* values : {&a, &b, &before})
+          for (T& v : *values) v = random.uniform(-4, 4);
+        for (const KernelTable* level : all_levels()) {
+          CAPTURE(level->isa);
+          GuardedBuffer<T> sums(before.size());
+          std::copy(before.begin(), before.end(), sums.begin());
+          (level->*kernel)(a.data(), a_row, a_step, b.data(), n, rows, cols, sums.data(), stride);
+          for (size_t i = 0; i < before.size(); ++i) {
+            T sum = 0;
+            if (i % stride < cols)
+              for (uint32_t t = 0; t < n; ++t)
+                sum += a[i / stride * a_row + t * a_step] * b[t * width + i % stride];
+            REQUIRE(sums[i] == before[i] + sum);
+          }
+        }
+      }
+}
+
+TEST_CASE("panel_products adds in order, f32 and f64, and nothing beside its rows and columns") {
+  check_panel_products(&KernelTable::panel_products);
+  check_panel_products(&KernelTable::panel_products_f64);
+}
+
+TEST_CASE("panels hold the columns of a matrix one after the other, filled up with zeros") {
+  constexpr uint32_t kWidth = kPanelCols<float>, kRows = 3;
+  for (const uint32_t cols : {1u, kWidth, kWidth + 5, 3 * kWidth}) {
+    GuardedBuffer<float> rows(kRows * cols), panels(kRows * ceil_div(cols, kWidth) * kWidth);
+    for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<float>(i + 1);
+    make_panels(rows.data(), cols, kRows, cols, panels.data());
+    for (uint32_t i = 0; i < panels.size(); ++i) {
+      const uint32_t col = i / (kRows * kWidth) * kWidth + i % kWidth, row = i / kWidth % kRows;
+      CHECK(panels[i] == (col < cols ? rows[row * cols + col] : 0));
     }
   }
 }
