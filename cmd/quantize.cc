@@ -1,4 +1,5 @@
-// tritstack quantize: a Hugging Face folder becomes one .trit file, whole or not at all.
+// tritstack quantize: a Hugging Face folder becomes one .trit file, whole or not at all; what an
+// interrupted run has finished is in OUT.partial.
 #include <chrono>
 #include <cinttypes>
 #include <thread>
@@ -30,7 +31,9 @@ CommandLine command_line(QuantizeFlags* f) {
       "  tritstack quantize Llama-3.2-1B-Instruct -o llama.trit --planes 4\n"
       "  tritstack quantize Qwen3-0.6B -o reference.trit --dense f32\n",
       {{"SRC", "", "the folder", TextTarget{&f->source, {}}, kRequired},
-       {"-o, --output", "FILE", "the .trit file to write", TextTarget{&f->output, {}}, kRequired},
+       {"-o, --output", "FILE",
+        "the .trit file to write; interrupted, a run goes on from FILE.partial",
+        TextTarget{&f->output, {}}, kRequired},
        {"--planes", "K", "planes of the layer matrices (default 3)",
         IntegerTarget{&f->planes, 1, kMaxPlanes}},
        {"--head-planes", "K", "planes of embedding and head (default 4)",
@@ -95,6 +98,7 @@ QuantizeOptions quantize_options(const QuantizeFlags& f) {
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
   options.threads = static_cast<uint32_t>(f.threads.value_or(cores));
   options.force = f.force;
+  options.note = [](const std::string& line) { note(line); };
   return options;
 }
 

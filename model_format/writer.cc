@@ -67,16 +67,27 @@ struct ModelWriter::State {
   std::vector<std::vector<uint8_t>> sections;  // by kind; [0] unused
   OutputFile output;
   OpenFile spill;
+  PartialFile partial;  // instead of the spill, and for base blocks too, where one is kept
+  bool keeps_partial = false;
   std::vector<std::vector<uint64_t>> places;  // [matrix][plane] offset in the output or the spill
   uint64_t file_id = 0, head_bytes = 0, base_end = 0, file_bytes = 0;
 
   bool is_base(uint32_t matrix, uint32_t plane) const {
     return plane < matrices[matrix].base_planes;
   }
+  // Where a block is written before finish().
+  struct Place {
+    const OpenFile& file;
+    uint64_t offset;
+  };
+  Place place(uint32_t matrix, uint32_t plane) const {
+    if (partial.is_open()) return {partial.file(), partial.place(matrix, plane)};
+    return {is_base(matrix, plane) ? output.file() : spill, places[matrix][plane]};
+  }
   std::vector<uint8_t>& section(SectionKind kind) { return sections[static_cast<size_t>(kind)]; }
   uint64_t place_head();
   uint64_t place_blocks();
-  Result<uint64_t> move_block(const OpenFile& from, uint64_t from_offset, const Block& block);
+  Result<uint64_t> move_block(const Place& from, const Block& block);
   Status check_order(const std::vector<Residual>& order) const;
   Status write_head(const std::vector<Block>& blocks);
 };
@@ -106,10 +117,12 @@ uint64_t ModelWriter::State::place_blocks() {
 }
 
 ModelWriter::ModelWriter(std::unique_ptr<State> state) : state_(std::move(state)) {}
-ModelWriter::~ModelWriter() = default;
+ModelWriter::~ModelWriter() {
+  if (state_->partial.is_open() && !state_->keeps_partial) state_->partial.remove();
+}
 
 Result<std::unique_ptr<ModelWriter>> ModelWriter::create(const std::string& path, FileDescription d,
-                                                         bool force) {
+                                                         bool force, const uint64_t* resume) {
   auto state = std::make_unique<State>();
   State& s = *state;
   const auto bytes_of = [](const std::string& text) {
@@ -138,7 +151,13 @@ Result<std::unique_ptr<ModelWriter>> ModelWriter::create(const std::string& path
   if (!output.ok()) return output.status();
   s.output = std::move(output.value());
   TRIT_RETURN_IF_ERROR(s.output.file().resize(s.base_end));
-  if (spill_bytes > 0) {
+  if (resume) {
+    const uint64_t identity[] = {s.file_id, *resume};
+    Result<PartialFile> partial =
+        PartialFile::open(path, hash64(identity, sizeof identity, 0), s.matrices);
+    if (!partial.ok()) return partial.status();
+    s.partial = std::move(partial.value());
+  } else if (spill_bytes > 0) {
     Result<OpenFile> spill = open_scratch(path);
     if (!spill.ok()) return spill.status();
     s.spill = std::move(spill.value());
@@ -152,13 +171,33 @@ Status ModelWriter::write(uint32_t matrix, uint32_t plane, uint64_t offset,
   const State& s = *state_;
   assert(matrix < s.matrices.size() && plane < s.matrices[matrix].planes);
   assert(offset + bytes.size() <= block_bytes(s.matrices[matrix], plane));
-  const OpenFile& file = s.is_base(matrix, plane) ? s.output.file() : s.spill;
-  return file.write(s.places[matrix][plane] + offset, bytes.data(), bytes.size());
+  const State::Place place = s.place(matrix, plane);
+  return place.file.write(place.offset + offset, bytes.data(), bytes.size());
 }
 
-void ModelWriter::set_errors(uint32_t matrix, const float* errors) {
+Status ModelWriter::finish_matrix(uint32_t matrix, const float* errors) {
   MatrixInfo& m = state_->matrices[matrix];
   std::copy(errors, errors + m.planes, m.errors);
+  return state_->partial.is_open() ? state_->partial.finish(matrix, errors, m.planes) : Status();
+}
+
+const PartialFile& ModelWriter::partial() const {
+  return state_->partial;
+}
+
+Result<std::vector<std::vector<uint8_t>>> ModelWriter::read_blocks(uint32_t matrix) const {
+  const MatrixInfo& m = state_->matrices[matrix];
+  std::vector<std::vector<uint8_t>> blocks(m.planes);
+  for (uint32_t p = 0; p < m.planes; ++p) {
+    blocks[p].resize(block_bytes(m, p));
+    const State::Place place = state_->place(matrix, p);
+    TRIT_RETURN_IF_ERROR(place.file.read(place.offset, blocks[p].data(), blocks[p].size()));
+  }
+  return blocks;
+}
+
+void ModelWriter::keep() {
+  state_->keeps_partial = true;
 }
 
 uint64_t ModelWriter::file_bytes() const {
@@ -167,15 +206,14 @@ uint64_t ModelWriter::file_bytes() const {
 
 // The hash of a block whose bytes are read from `from`; copied to its place where that is another
 // file. In pieces, so that memory stays bounded.
-Result<uint64_t> ModelWriter::State::move_block(const OpenFile& from, uint64_t from_offset,
-                                                const Block& block) {
+Result<uint64_t> ModelWriter::State::move_block(const Place& from, const Block& block) {
   std::vector<uint8_t> piece(std::min(block.bytes, kCopyBytes));
   Hasher hasher(block_seed(file_id, block.matrix, block.plane));
   for (uint64_t done = 0; done < block.bytes; done += piece.size()) {
     piece.resize(std::min(block.bytes - done, kCopyBytes));
-    TRIT_RETURN_IF_ERROR(from.read(from_offset + done, piece.data(), piece.size()));
+    TRIT_RETURN_IF_ERROR(from.file.read(from.offset + done, piece.data(), piece.size()));
     hasher.update(piece.data(), piece.size());
-    if (&from != &output.file())
+    if (&from.file != &output.file())
       TRIT_RETURN_IF_ERROR(output.file().write(block.offset + done, piece.data(), piece.size()));
   }
   return hasher.digest();
@@ -217,8 +255,7 @@ Status ModelWriter::finish(const std::vector<Residual>& residual_order, float ba
   }
   TRIT_RETURN_IF_ERROR(s.output.file().resize(end));
   for (Block& block : blocks) {
-    const OpenFile& from = s.is_base(block.matrix, block.plane) ? s.output.file() : s.spill;
-    Result<uint64_t> hash = s.move_block(from, s.places[block.matrix][block.plane], block);
+    Result<uint64_t> hash = s.move_block(s.place(block.matrix, block.plane), block);
     if (!hash.ok()) return hash.status();
     block.hash = hash.value();
   }

@@ -2,6 +2,7 @@
 // deterministic (same calls, same bytes) and atomic (the output appears whole or not at all).
 // Base blocks go to their final place; residual blocks go to an unlinked spill file in the output's
 // folder and are copied in stored order by finish(). Nothing larger than a piece is held in memory.
+// A run that may be interrupted and go on has all its blocks in a PartialFile until finish().
 #ifndef TRITSTACK_MODEL_FORMAT_WRITER_H_
 #define TRITSTACK_MODEL_FORMAT_WRITER_H_
 
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "model_format/model_config.h"
+#include "model_format/partial_file.h"
 #include "model_format/span.h"
 #include "model_format/status.h"
 
@@ -38,17 +40,25 @@ struct FileDescription {
 
 class ModelWriter {
  public:
-  // Creates the temporary output. kUsage when `path` exists and not `force`; kIo.
+  // Creates the temporary output. kUsage when `path` exists and not `force`; kIo. `resume`: go on
+  // with what an interrupted run of the same description and the same `*resume` has finished.
   static Result<std::unique_ptr<ModelWriter>> create(const std::string& path,
-                                                     FileDescription description, bool force);
-  // Without finish() everything written is removed.
+                                                     FileDescription description, bool force,
+                                                     const uint64_t* resume = nullptr);
+  // Without finish() everything written is removed, but what keep() asks for.
   ~ModelWriter();
 
   // Bytes of block (matrix, plane), at `offset` inside the block. Thread-safe for disjoint ranges.
   Status write(uint32_t matrix, uint32_t plane, uint64_t offset, Span<const uint8_t> bytes);
 
-  // The squared relative errors per plane count of one matrix (`planes` values).
-  void set_errors(uint32_t matrix, const float* errors);
+  // The matrix is written; its squared relative errors per plane count (`planes` values).
+  Status finish_matrix(uint32_t matrix, const float* errors);
+
+  // With `resume`: what there is, and of a finished matrix its errors and blocks.
+  const PartialFile& partial() const;
+  Result<std::vector<std::vector<uint8_t>>> read_blocks(uint32_t matrix) const;
+  // What is finished stays for the next run.
+  void keep();
 
   // Every residual block once, plane p after p - 1, in the order they shall have. `quality` of a
   // block: the expected perplexity of the prefix that ends with it; NaN: not measured.

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <optional>
 
+#include "model_format/checksum.h"
 #include "model_format/convert/convert_matrix.h"
 #include "model_format/convert/hf_model.h"
 #include "model_format/convert/plane_order.h"
@@ -19,6 +20,9 @@ namespace {
 constexpr uint32_t kBaseLayerPlanes = 2, kBaseHeadPlanes = 3;
 constexpr uint32_t kMaxGroup = 1u << 20;
 constexpr uint32_t kMaxThreads = 1024;
+// Part of what a run must share with the interrupted one that it goes on with: raised when the same
+// options come to give other planes.
+constexpr uint64_t kQuantizerVersion = 1;
 
 Status check_option(const char* name, uint32_t value, uint32_t min, uint32_t max) {
   if (value >= min && value <= max) return Status();
@@ -148,7 +152,7 @@ Status measure(const QuantizeOptions& options, const MatrixInfo& info,
   measured->statistics = std::move(statistics.value());
   const bool same_input =
       info.role == MatrixRole::kK || info.role == MatrixRole::kV || info.role == MatrixRole::kUp;
-  if (same_input) return Status();
+  if (same_input && !measured->factors.empty()) return Status();
   measured->factors.clear();
   for (const InputStatistics& s : measured->statistics) {
     Result<Factor> factor = factorize(s.moments, info.cols, options.threads, cancel);
@@ -186,6 +190,17 @@ Status convert_one(const QuantizeOptions& options, bool is_head, MatrixTask task
   return in_layer ? options.calibration->take(info, std::move(blocks)) : Status();
 }
 
+// One matrix that an interrupted run has finished.
+Status take_finished(const QuantizeOptions& options, const ModelWriter& writer, uint32_t index,
+                     MatrixInfo* info, Measured* measured) {
+  std::copy_n(writer.partial().errors(index), info->planes, info->errors);
+  measured->factors.clear();
+  if (!options.calibration || !is_layer_role(info->role)) return Status();
+  auto blocks = writer.read_blocks(index);
+  return blocks.ok() ? options.calibration->take(*info, std::move(blocks.value()))
+                     : blocks.status();
+}
+
 Status convert_all(const QuantizeOptions& options, const HfModel& model, ModelWriter* writer,
                    std::vector<MatrixInfo>* matrices, const QuantizeProgress& progress,
                    const std::atomic<bool>& cancel) {
@@ -207,14 +222,35 @@ Status convert_all(const QuantizeOptions& options, const HfModel& model, ModelWr
     if (options.calibration) report(0);  // measuring comes first and takes a while
     const MatrixTask task{model.tensors, model.matrices[i], info,   i,
                           writer,        options.threads,   cancel, report};
-    TRIT_RETURN_IF_ERROR(convert_one(options, info.role == head, task, info.errors, &measured));
-    writer->set_errors(i, info.errors);
+    if (writer->partial().is_open() && writer->partial().finished(i))
+      TRIT_RETURN_IF_ERROR(take_finished(options, *writer, i, &info, &measured));
+    else
+      TRIT_RETURN_IF_ERROR(convert_one(options, info.role == head, task, info.errors, &measured));
+    TRIT_RETURN_IF_ERROR(model.tensors.check_files());
+    TRIT_RETURN_IF_ERROR(writer->finish_matrix(i, info.errors));
     done += uint64_t{info.rows} * info.cols;
   }
   if (progress) progress("writing", total, total);
   if (cancel) return Status(Code::kCancelled, "interrupted");
-  TRIT_RETURN_IF_ERROR(model.tensors.check_files());
   return writer->finish(order_planes(*matrices, estimated_values(*matrices)));
+}
+
+void note_partial(const QuantizeOptions& options, const PartialFile& partial) {
+  const std::string& path = partial.file().path();
+  if (partial.forgot())
+    options.note(path + ": what is damaged in it, or of another run, is made anew");
+  if (const uint32_t count = partial.finished_count())
+    options.note(path + ": going on after " + std::to_string(count) + " finished matrices");
+}
+
+// An error that says nothing against what is finished: the next run goes on from there.
+Status keep_partial(const Status& error, ModelWriter* writer) {
+  const Code code = error.code();
+  const PartialFile& partial = writer->partial();
+  const bool bad_source = code == Code::kMalformed || code == Code::kUnsupported;
+  if (bad_source || !partial.is_open() || partial.finished_count() == 0) return error;
+  writer->keep();
+  return Status(code, error.message() + "; the same command goes on from " + partial.file().path());
 }
 
 }  // namespace
@@ -265,10 +301,16 @@ Result<QuantizeReport> quantize(const QuantizeOptions& options, const QuantizePr
   description.tokenizer = std::move(model->text.tokenizer);
   description.chat_template = std::move(model->text.chat_template);
   description.quantizer_options = options_text(options);
-  auto writer = ModelWriter::create(options.output, std::move(description), options.force);
+  const uint64_t run[] = {kQuantizerVersion, model->tensors.identity()};
+  const uint64_t resume = hash64(run, sizeof run, 0);
+  auto writer = ModelWriter::create(options.output, std::move(description), options.force,
+                                    is_dense(options.encoding) ? nullptr : &resume);
   if (!writer.ok()) return writer.status();
-  TRIT_RETURN_IF_ERROR(
-      convert_all(options, model.value(), writer->get(), &matrices, progress, cancel));
+  const PartialFile& partial = writer.value()->partial();
+  if (options.note && partial.is_open()) note_partial(options, partial);
+  const Status done =
+      convert_all(options, model.value(), writer->get(), &matrices, progress, cancel);
+  if (!done.ok()) return keep_partial(done, writer->get());
   report.file_bytes = (*writer.value()).file_bytes();
   fill_report(matrices, model->vectors, &report);
   return report;

@@ -30,6 +30,8 @@ struct QuantizeOptions {
   // Null: from the weights alone. Otherwise layer matrices are tied, and of a model of this source.
   Calibration* calibration = nullptr;
   std::string calibrated_on;  // what the file says about it
+  // Lines for stderr while it runs; may be null.
+  std::function<void(const std::string& line)> note;
 };
 
 // The dense encoding that holds every weight of a folder exactly.
@@ -57,7 +59,9 @@ struct QuantizeReport {
   std::vector<std::string> warnings;  // one line each, for stderr
 };
 
-// `cancel` may be set from a signal handler: the run stops with kCancelled and leaves no output.
+// `cancel` may be set from a signal handler: the run stops with kCancelled and leaves no output,
+// but the matrices that are done, in `<output>.partial`. The next run with the same options goes on
+// from there (also after a kill), to the same bytes. Dense output is copied anew each time.
 Result<QuantizeReport> quantize(const QuantizeOptions& options, const QuantizeProgress& progress,
                                 const std::atomic<bool>& cancel);
 

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "kernels/half.h"
+#include "model_format/checksum.h"
 #include "model_format/convert/json_fields.h"
 
 namespace trit {
@@ -205,6 +206,24 @@ Status Safetensors::add_file(const std::string& path) {
 Status Safetensors::check_files() const {
   for (const File& file : files_) TRIT_RETURN_IF_ERROR(file.map.check());
   return Status();
+}
+
+uint64_t Safetensors::identity() const {
+  Hasher hasher(0);
+  for (const File& file : files_) {
+    struct stat info = {};
+    stat(file.path.c_str(), &info);
+#ifdef __APPLE__
+    const timespec time = info.st_mtimespec;
+#else
+    const timespec time = info.st_mtim;
+#endif
+    const int64_t facts[] = {info.st_size, time.tv_sec, time.tv_nsec,
+                             static_cast<int64_t>(info.st_ino)};
+    hasher.update(file.path.data(), file.path.size());
+    hasher.update(facts, sizeof facts);
+  }
+  return hasher.digest();
 }
 
 Status Safetensors::sort_by_name() {

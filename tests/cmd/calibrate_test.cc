@@ -1,6 +1,8 @@
 // quantize --calibrate from outside: what it promises on a trained model, and what it refuses. The
 // limits of quality at full length are in tests/large.
 #include <doctest/doctest.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
@@ -15,13 +17,26 @@ namespace trit {
 namespace {
 
 // Four windows of text, of which two are used to calibrate and two to compare.
-ProcessResult calibrate(const TempDir& texts, const std::string& output,
-                        std::vector<std::string> flags = {}) {
+std::vector<std::string> calibrate_command(const TempDir& texts, const std::string& output,
+                                           std::vector<std::string> flags = {}) {
   const std::string text = read_file(shared_data() + "/corpora/tinystories.calib.txt");
   std::ofstream(texts.path("text"), std::ios::binary) << text.substr(0, 4500);
-  flags.insert(flags.begin(), {"quantize", shared_data() + "/models/stories260K-hf", "-o", output,
-                               "--calibrate", texts.path("text"), "--calibrate-tokens", "1024"});
-  return tritstack(flags);
+  flags.insert(flags.begin(),
+               {tritstack_path(), "quantize", shared_data() + "/models/stories260K-hf", "-o",
+                output, "--calibrate", texts.path("text"), "--calibrate-tokens", "1024"});
+  return flags;
+}
+
+ProcessResult calibrate(const TempDir& texts, const std::string& output,
+                        std::vector<std::string> flags = {}) {
+  return run_process(calibrate_command(texts, output, std::move(flags)));
+}
+
+// Whether a partial file (partial_file.cc) holds that matrix whole.
+bool holds(const std::string& partial, size_t matrix) {
+  const std::string bytes = read_file(partial);
+  const size_t hash = 8 + 24 * matrix + 16;
+  return bytes.size() > hash + 8 && bytes.substr(hash, 8) != std::string(8, '\0');
 }
 
 double number(JsonValue object, const char* key) {
@@ -81,6 +96,30 @@ TEST_CASE(
     CHECK(left < 0.85 * (bytes(full) - bytes(blocks)) / (bytes(full) - bytes(base)));
     const double promised = (expected(blocks) - expected(full)) / (expected(base) - expected(full));
     CHECK(std::fabs(promised - left) < 0.1);
+  }
+}
+
+TEST_CASE("calibration that was interrupted or killed goes on to the same bytes") {
+  if (shared_data().empty()) return skip("no ../shared/data");
+  const TempDir dir, texts;
+  const std::string output = dir.path("out.trit"), partial = output + ".partial";
+  REQUIRE(calibrate(texts, dir.path("whole.trit")).exit_code == 0);
+  // Between matrices that share their inputs: after q of the first layer, after gate of the second.
+  for (const auto& [matrix, signal] : {std::pair<size_t, int>{1, SIGKILL}, {12, SIGINT}}) {
+    CAPTURE(matrix);
+    Process process(calibrate_command(texts, output));
+    while (process.running() && !holds(partial, matrix)) usleep(1000);
+    process.send(signal);
+    const ProcessResult ended = process.wait();
+    CHECK(ended.exit_code == (signal == SIGKILL ? 128 + SIGKILL : 130));
+    CHECK_FALSE(std::filesystem::exists(output));
+    CHECK((ended.err.find("goes on from " + partial) != std::string::npos) == (signal == SIGINT));
+    const ProcessResult next = calibrate(texts, output);
+    CHECK(next.exit_code == 0);
+    CHECK(next.err.find("going on after") != std::string::npos);
+    CHECK(read_file(output) == read_file(dir.path("whole.trit")));
+    CHECK_FALSE(std::filesystem::exists(partial));
+    std::filesystem::remove(output);
   }
 }
 

@@ -227,7 +227,7 @@ TEST_CASE("errors set on the way are in the file") {
   const auto writer = create(folder.path("m.trit"), d, false);
   write_zeros(writer.get(), d.matrices);
   const float errors[] = {0.5f, 0.25f, 0.125f};
-  writer->set_errors(3, errors);
+  REQUIRE(writer->finish_matrix(3, errors).ok());
   REQUIRE(writer->finish(third_planes(d.matrices)).ok());
   const auto read = ModelReader::open(folder.path("m.trit"));
   REQUIRE(read.ok());
