@@ -130,16 +130,16 @@ Floats dense(const KernelTable& k) {
   return all;
 }
 
-Floats panels(const KernelTable& k) {
-  constexpr uint32_t kSteps = 19, kOutputs = 21, kWidth = 16, kWidth64 = 8;
+// Of panel_products or panel_products_f64.
+template <typename T, typename Function>
+Floats panels(Function products) {
+  constexpr uint32_t kSteps = 19, kOutputs = 21, kWidth = kPanelBytes / sizeof(T);
   const Floats a = noise(3, kOutputs * kSteps, 1), b = noise(5, kWidth * kSteps, 2);
-  Floats all(kOutputs * kWidth);
-  k.panel_products(a.data(), kSteps, 1, b.data(), kSteps, kOutputs, kWidth, all.data(), kWidth);
-  const std::vector<double> a64(a.begin(), a.end()), b64(b.begin(), b.end());
-  std::vector<double> sums(kOutputs * kWidth64);
-  k.panel_products_f64(a64.data(), kSteps, 1, b64.data(), kSteps, kOutputs, kWidth64, sums.data(),
-                       kWidth64);
-  for (const double sum : sums) all.push_back(static_cast<float>(sum));
+  const std::vector<T> left(a.begin(), a.end()), right(b.begin(), b.end());
+  std::vector<T> sums(kOutputs * kWidth);
+  products(left.data(), kSteps, 1, right.data(), kSteps, kOutputs, kWidth, sums.data(), kWidth);
+  Floats all;
+  for (const T sum : sums) all.push_back(static_cast<float>(sum));
   return all;
 }
 
@@ -217,7 +217,9 @@ const NamedKernel kKernels[] = {
        return products(k, true, {1, 2, 7, kTokens});
      }},
     {"dense_gemm", dense},
-    {"panel_products", panels},
+    {"panel_products", [](const KernelTable& k) { return panels<float>(k.panel_products); }},
+    {"panel_products_f64",
+     [](const KernelTable& k) { return panels<double>(k.panel_products_f64); }},
     {"dot",
      [](const KernelTable& k) {
        return changed([&](float* x, const Floats& y) { x[0] = k.dot(x, y.data(), kCols); });
