@@ -52,7 +52,8 @@ struct HeadCache {
 // n_positions positions.
 static inline uint64_t prefill_attention_floats(uint64_t n_queries, uint64_t n_positions,
                                                 uint32_t head_dim) {
-  return 2 * (n_queries + 64) * head_dim + n_queries * ceil_div(n_positions, 64) * 64;
+  return 2 * (n_queries + 64) * ceil_div(head_dim, 16) * 16 +
+         n_queries * ceil_div(n_positions, 64) * 64;
 }
 
 constexpr uint32_t kPanelBytes = 64;  // of a row of a panel: see panel_products

@@ -7,11 +7,11 @@ constexpr uint32_t kTurnedKeys = kParts == 2 ? 1 : 2;  // registers of positions
 constexpr uint32_t kTurnedQueries = 2;                 // with the sums of so many queries
 
 struct PromptBlock {
-  uint32_t head_dim, n_queries;
-  uint32_t heads, n_positions;  // query i sees the first n_positions + i / heads positions
-  size_t stride;                // of scores, from query to query
-  float *query, *out;           // [n_queries][head_dim]
-  float *rows, *turned;         // [kPositions][head_dim]; [register of positions][head_dim][lane]
+  uint32_t head_dim, n_queries;  // head_dim: whole Lanes, the last of narrow heads zeros
+  uint32_t heads, n_positions;   // query i sees the first n_positions + i / heads positions
+  size_t stride;                 // of scores, from query to query
+  float *query, *out;            // [n_queries][head_dim]
+  float *rows, *turned;          // [kPositions][head_dim]; [register of positions][head_dim][lane]
   float* scores;
 
   uint32_t visible(uint32_t i) const { return n_positions + i / heads; }
@@ -19,21 +19,23 @@ struct PromptBlock {
 
 template <typename T>
 TRIT_INLINE void expand(const T* row, uint32_t n, float* out) {
-  for (uint32_t i = 0; i < n; i += kLanes) store(out + i, load(row + i));
+  for (uint32_t i = 0; i < n; i += kLanes) store(out + i, load_at(row, i, n));
 }
 
-// Positions [begin, begin + n) of keys or values as floats, for a head_dim of whole Lanes.
+// Positions [begin, begin + n) of keys or values as floats, each filled up to `padded` with zeros.
 void expand_rows(const void* rows, CacheType type, uint32_t begin, uint32_t n, uint32_t head_dim,
-                 float* out) {
+                 uint32_t padded, float* out) {
   const size_t row_bytes = cache_bytes(type, head_dim);
   const uint8_t* row = static_cast<const uint8_t*>(rows) + begin * row_bytes;
-  for (; n > 0; --n, row += row_bytes, out += head_dim) {
+  for (; n > 0; --n, row += row_bytes, out += padded) {
     if (type == CacheType::kQ8)
       expand_q8(row, head_dim, out);
     else if (type == CacheType::kF16)
       expand(reinterpret_cast<const F16*>(row), head_dim, out);
     else
-      memcpy(out, row, row_bytes);
+      expand(reinterpret_cast<const float*>(row), head_dim, out);
+    if (head_dim < padded && type == CacheType::kQ8)
+      memset(out + head_dim, 0, (padded - head_dim) * sizeof(float));
   }
 }
 
@@ -119,28 +121,27 @@ void weigh_block(const PromptBlock& b, uint32_t begin, uint32_t n) {
 void prefill_attention(const float* query, size_t token_stride, uint32_t n_tokens,
                        uint32_t n_queries, const HeadCache* cache, uint32_t head_dim,
                        uint32_t n_positions, float scale, float* scratch, float* out) {
-  if (head_dim % kLanes) {  // narrow heads of test models
-    for (uint32_t t = 0; t < n_tokens; ++t)
-      attention(query + t * token_stride, n_queries, cache, head_dim, n_positions + t, scale,
-                scratch, out + t * token_stride);
-    return;
-  }
   const uint32_t most = n_positions + n_tokens - 1;
-  const size_t token_floats = static_cast<size_t>(n_queries) * head_dim;
+  const uint32_t padded = static_cast<uint32_t>(ceil_div(head_dim, kLanes)) * kLanes;
   PromptBlock b = {
-      head_dim, n_tokens * n_queries, n_queries, n_positions, 0, scratch, nullptr, nullptr, nullptr,
+      padded, n_tokens * n_queries, n_queries, n_positions, 0, scratch, nullptr, nullptr, nullptr,
       nullptr};
   b.stride = ceil_div(most, kPositions) * kPositions;
-  b.out = b.query + n_tokens * token_floats;
-  b.rows = b.out + n_tokens * token_floats;
-  b.turned = b.rows + static_cast<size_t>(kPositions) * head_dim;
-  b.scores = b.turned + static_cast<size_t>(kPositions) * head_dim;
-  for (uint32_t t = 0; t < n_tokens; ++t)
-    memcpy(b.query + t * token_floats, query + t * token_stride, token_floats * sizeof(float));
-  memset(b.out, 0, n_tokens * token_floats * sizeof(float));
+  const size_t query_floats = static_cast<size_t>(b.n_queries) * padded;
+  b.out = b.query + query_floats;
+  b.rows = b.out + query_floats;
+  b.turned = b.rows + static_cast<size_t>(kPositions) * padded;
+  b.scores = b.turned + static_cast<size_t>(kPositions) * padded;
+  memset(b.query, 0, 2 * query_floats * sizeof(float));
+  const auto query_at = [&](uint32_t i) {
+    return i / n_queries * token_stride + static_cast<size_t>(i % n_queries) * head_dim;
+  };
+  for (uint32_t i = 0; i < b.n_queries; ++i)
+    memcpy(b.query + static_cast<size_t>(i) * padded, query + query_at(i),
+           head_dim * sizeof(float));
   for (uint32_t begin = 0; begin < most; begin += kPositions) {
     const uint32_t n = most - begin < kPositions ? most - begin : kPositions;
-    expand_rows(cache->keys, cache->key_type, begin, n, head_dim, b.rows);
+    expand_rows(cache->keys, cache->key_type, begin, n, head_dim, padded, b.rows);
     turn_keys(b, n);
     score_block(b, begin, n);
   }
@@ -150,9 +151,9 @@ void prefill_attention(const float* query, size_t token_stride, uint32_t n_token
   }
   for (uint32_t begin = 0; begin < most; begin += kPositions) {
     const uint32_t n = most - begin < kPositions ? most - begin : kPositions;
-    expand_rows(cache->values, cache->value_type, begin, n, head_dim, b.rows);
+    expand_rows(cache->values, cache->value_type, begin, n, head_dim, padded, b.rows);
     weigh_block(b, begin, n);
   }
-  for (uint32_t t = 0; t < n_tokens; ++t)
-    memcpy(out + t * token_stride, b.out + t * token_floats, token_floats * sizeof(float));
+  for (uint32_t i = 0; i < b.n_queries; ++i)
+    memcpy(out + query_at(i), b.out + static_cast<size_t>(i) * padded, head_dim * sizeof(float));
 }
