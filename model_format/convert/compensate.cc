@@ -19,11 +19,16 @@ namespace {
 // Measured (README.md): how much the error of a prefix counts beside that of one plane more (less
 // where that one is all but exact), how much of what is missing a matrix tries to make up for, and
 // how often columns are chosen again.
-constexpr float kPrefixWeight = 0.3f, kWeightBelowFour = 0.1f;
+constexpr float kPrefixWeight = 0.1f, kWeightBelowFour = 0.1f;
 constexpr float kCorrection = 0.7f;
 constexpr int kSweeps = 4;
 // Rows of a matrix that are panels at a time: those of a group then stay in the L2 cache.
 constexpr uint32_t kSpan = 256;
+// Steps that are tried on each side of the one that would be best if columns knew nothing of each
+// other, and how far they lie apart.
+constexpr int kStepsAround = 4;
+constexpr double kStepDistance = 0.04;
+
 
 // A level with its last `dropped` digits away.
 float prefix_level(int32_t level, uint32_t dropped) {
@@ -67,16 +72,19 @@ class RowFit {
     return best_.data();
   }
 
-  void decide(float step, int8_t* levels) {
-    for (uint32_t k = begin_; k < end_; ++k) {
-      for (uint32_t p = 0; p < count_; ++p) {
-        weights_[p] = c_.prefixes_[p].weight * c_.prefixes_[p].factor->pivots[k];
-        targets_[p] = gaps_[p][k - begin_] / step;
-      }
-      levels[k] = static_cast<int8_t>(nearest());
-      for (uint32_t p = 0; p < count_; ++p)
-        subtract(p, value(p, levels[k]) * step, c_.prefixes_[p].factor->m.data(), k);
+  // Of steps around this one, that whose levels leave the least error in the group.
+  float decide(float step, int8_t* levels) {
+    float best = step;
+    double least = INFINITY;
+    for (int i = -kStepsAround; i <= kStepsAround; ++i) {
+      const float s = nearest_scale(static_cast<double>(step) * (1 + kStepDistance * i));
+      const double error = round_all(s, levels);
+      if (error >= least) continue;
+      least = error;
+      best = s;
     }
+    round_all(best, levels);
+    return best;
   }
 
   // The step that the levels would like, where that is better. H t is kept: the gradient follows.
@@ -170,10 +178,26 @@ class RowFit {
     return true;
   }
 
-  // Column k took `weight`: the columns after it in the group make up for its error.
-  void subtract(uint32_t p, float weight, const float* m, uint32_t k) {
-    const float* row = m + size_t{k} * c_.info_.cols;
-    for (uint32_t i = k + 1; i < end_; ++i) gaps_[p][i - begin_] -= weight * row[i];
+  // Column after column, each with a target that makes up for those before it; returns the weighted
+  // error.
+  double round_all(float step, int8_t* levels) {
+    for (uint32_t p = 0; p < count_; ++p) products_[p] = gaps_[p];
+    double error = 0;
+    for (uint32_t k = begin_; k < end_; ++k) {
+      for (uint32_t p = 0; p < count_; ++p) {
+        weights_[p] = c_.prefixes_[p].weight * c_.prefixes_[p].factor->pivots[k];
+        targets_[p] = products_[p][k - begin_] / step;
+      }
+      levels[k] = static_cast<int8_t>(nearest());
+      for (uint32_t p = 0; p < count_; ++p) {
+        const float left = (value(p, levels[k]) - targets_[p]) * step;
+        error += static_cast<double>(weights_[p] * left * left);
+        const float weight = value(p, levels[k]) * step;
+        const float* row = c_.prefixes_[p].factor->m.data() + size_t{k} * c_.info_.cols;
+        for (uint32_t i = k + 1; i < end_; ++i) products_[p][i - begin_] -= weight * row[i];
+      }
+    }
+    return error;
   }
 
   const Compensator& c_;
@@ -298,14 +322,14 @@ void Compensator::decide(uint32_t rows, Scratch* scratch, int8_t* levels, uint16
         for (size_t k = begin; k < end; ++k)
           row.gap(p)[k - begin] = work.targets[r * cols + k] - work.sums[r * cols + k];
       }
-      const float step =
+      float step =
           tied_step(row.unrounded(), &importance_[begin], end - begin, info_.planes, &scratch->fit);
-      scales[r * groups + g] = f32_to_f16(step);
       int8_t* const chosen = levels + r * cols;
       if (step == 0)
         std::fill(chosen + begin, chosen + end, int8_t{0});
       else
-        row.decide(step, chosen);
+        step = row.decide(step, chosen);
+      scales[r * groups + g] = f32_to_f16(step);
       for (uint32_t p = 0; p < prefixes_.size(); ++p)
         for (size_t k = begin; k < end; ++k)
           scratch->prefixes[p].weights[k * kMaxRows + r] = row.value(p, chosen[k]) * step;
