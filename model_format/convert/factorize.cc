@@ -17,7 +17,7 @@ constexpr uint32_t kBlock = 64;
 constexpr uint32_t kPanel = kPanelCols<double>;
 // Of the mean of the diagonal: measured, less follows the calibration text too closely, more too
 // little.
-constexpr double kDamping = 0.1;
+constexpr double kDamping = 0.05;
 
 // The upper triangle, in blocks of rows that begin with their square on the diagonal: H, then M.
 class Triangle {

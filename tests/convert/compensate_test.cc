@@ -137,7 +137,7 @@ TEST_CASE("two of three planes come near to two planes of their own, and three s
   const double own_three = three.output_error(compensated(three, 3)[0], three.weights);
   const Stack stack = compensated(three, 2);
   CHECK(three.output_error(stack[1], three.weights) < 4 * own_two);
-  CHECK(three.output_error(stack[0], three.weights) < 1.5 * own_three);
+  CHECK(three.output_error(stack[0], three.weights) < 2 * own_three);
   // What not watching the prefix costs it.
   CHECK(three.output_error(stack[1], three.weights) <
         0.6 * three.output_error(compensated(three, 3)[1], three.weights));
