@@ -1,5 +1,4 @@
-// quantize --calibrate from outside: what it promises on a trained model, and what it refuses. The
-// limits of quality at full length are in tests/large.
+// quantize --calibrate from outside: what it promises on trained models, and what it refuses.
 #include <doctest/doctest.h>
 #include <signal.h>
 #include <unistd.h>
@@ -121,6 +120,75 @@ TEST_CASE("calibration that was interrupted or killed goes on to the same bytes"
     CHECK_FALSE(std::filesystem::exists(partial));
     std::filesystem::remove(output);
   }
+}
+
+// A checkpoint of the shared data, and the perplexity of files made of it over that of the dense
+// model, on text that calibration never sees.
+class Checkpoint {
+ public:
+  Checkpoint(const std::string& name, const std::string& bytes)
+      : source_(shared_data() + "/models/" + name), bytes_(bytes) {
+    dense_ = perplexity(make({"--dense", "f32"}), {});
+  }
+
+  std::string make(const std::vector<std::string>& flags) {
+    const std::string file = files_.path(std::to_string(made_++) + ".trit");
+    std::vector<std::string> arguments = {"quantize", source_, "-o", file};
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    const ProcessResult result = tritstack(arguments);
+    REQUIRE_MESSAGE(result.exit_code == 0, result.err);
+    return file;
+  }
+  std::string calibrated(const char* planes) {
+    return make({"--planes", planes, "--calibrate", corpus("calib")});
+  }
+  double ratio(const std::string& file, const char* planes) const {
+    const double ratio = perplexity(file, {"--planes", planes}) / dense_;
+    MESSAGE(source_, ", ", std::string(planes), " planes: ", ratio);
+    return ratio;
+  }
+
+ private:
+  static std::string corpus(const std::string& part) {
+    return shared_data() + "/corpora/tinystories." + part + ".txt";
+  }
+  double perplexity(const std::string& file, const std::vector<std::string>& flags) const {
+    std::vector<std::string> arguments = {"perplexity",   "-m",      file,   "-f",
+                                          corpus("eval"), "--bytes", bytes_, "-c",
+                                          "256",          "--score", "all",  "--json"};
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    const ProcessResult result = tritstack(arguments);
+    REQUIRE_MESSAGE(result.exit_code == 0, result.err);
+    const auto json = JsonDocument::parse(result.out, "stdout");
+    REQUIRE(json.ok());
+    return number(json.value()->root(), "perplexity");
+  }
+
+  const std::string source_, bytes_;
+  TempDir files_;
+  int made_ = 0;
+  double dense_ = 0;
+};
+
+TEST_CASE("stories260K: a file for each number of planes, and one stack for two of them") {
+  if (shared_data().empty()) return skip("no ../shared/data");
+  Checkpoint model("stories260K-hf", "20480");
+  CHECK(model.ratio(model.calibrated("2"), "2") <= 1.25);
+  const std::string stack = model.calibrated("3");
+  CHECK(model.ratio(stack, "2") <= 1.30);
+  CHECK(model.ratio(stack, "3") <= 1.02);
+  CHECK(model.ratio(model.calibrated("4"), "4") <= 1.002);
+}
+
+// The next peers: llama.cpp's Q3_K_M (3.9 bits per weight) loses 1.0130, Q4_K_M (4.8 bits) 1.0057.
+TEST_CASE("stories-qwen3: one stack is better than peers of its size, with text and without") {
+  if (shared_data().empty()) return skip("no ../shared/data");
+  Checkpoint model("stories-qwen3-hf", "100000");
+  const std::string stack = model.calibrated("3");
+  CHECK(model.ratio(stack, "2") <= 1.016);
+  CHECK(model.ratio(stack, "3") <= 1.002);
+  CHECK(model.ratio(model.make({"--planes", "2"}), "2") <= 1.037);
+  CHECK(model.ratio(model.make({"--planes", "3"}), "3") <= 1.005);
 }
 
 TEST_CASE("calibration refuses what it cannot do by name, and leaves nothing behind") {
