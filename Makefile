@@ -97,7 +97,8 @@ $(BUILD)/%.o: %.cc | deps
 	$(call step,CXX,$<) $(CXX) $(FLAGS) -MMD -MP -c -o $@ $<
 # The command stays below 1 MB (lint measures it): small code, speed for what a profile shows, and
 # with GCC it is linked from code that the linker optimizes as a whole. The same objects hold machine
-# code for everything else, and the library that others link nothing but that.
+# code for everything else, and the library that others link nothing but that. Nobody asks for the
+# type of an object, and code and tables may share pages.
 HOT := kernels/% model_format/convert/decompose.o \
        model_format/convert/compensate.o runtime/sampler.o runtime/text/bpe.o runtime/text/encoder.o
 ifeq ($(config),release)
@@ -105,9 +106,9 @@ $(HOT:%=$(BUILD)/%): FLAGS += -O2 -ftree-vectorize
 $(BUILD)/kernels/scalar.o: FLAGS += -O3
 $(BUILD)/kernels/%: FLAGS += -fno-exceptions -fno-asynchronous-unwind-tables
 ifeq ($(shell $(CXX) -dM -E -x c++ /dev/null | grep -c __clang__),0)
-$(addprefix $(BUILD)/,cmd/% model_format/% runtime/%): FLAGS += -flto -ffat-lto-objects
+$(addprefix $(BUILD)/,cmd/% model_format/% runtime/%): FLAGS += -flto -ffat-lto-objects -fno-rtti
 LTO := -fno-lto
-$(COMMAND): private LTO := -flto=auto
+$(COMMAND): private LTO := -flto=auto -Wl,-z,noseparate-code
 endif
 endif
 

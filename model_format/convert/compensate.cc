@@ -20,7 +20,7 @@ namespace {
 // where that one is all but exact), how much of what is missing a matrix tries to make up for, and
 // how often columns are chosen again.
 constexpr float kPrefixWeight = 0.15f, kWeightBelowFour = 0.1f;
-constexpr float kCorrection = 0.7f;
+constexpr float kCorrection = 0.6f;
 constexpr int kSweeps = 4;
 // Rows of a matrix that are panels at a time: those of a group then stay in the L2 cache.
 constexpr uint32_t kSpan = 256;
@@ -28,7 +28,6 @@ constexpr uint32_t kSpan = 256;
 // other, and how far they lie apart.
 constexpr int kStepsAround = 2;
 constexpr double kStepDistance = 0.04;
-
 
 // A level with its last `dropped` digits away.
 float prefix_level(int32_t level, uint32_t dropped) {

@@ -42,8 +42,7 @@ PlaneValues estimated_values(Span<const MatrixInfo> matrices) {
   for (size_t i = 0; i < matrices.size(); ++i) {
     const MatrixInfo& m = matrices[i];
     for (uint32_t p = m.base_planes; p < m.planes; ++p)
-      values[i][p] =
-          loss_sensitivity(m) * (static_cast<double>(m.errors[p - 1]) - m.errors[p]);
+      values[i][p] = loss_sensitivity(m) * (static_cast<double>(m.errors[p - 1]) - m.errors[p]);
   }
   return values;
 }
