@@ -19,10 +19,10 @@ namespace {
 std::vector<std::string> calibrate_command(const TempDir& texts, const std::string& output,
                                            std::vector<std::string> flags = {}) {
   const std::string text = read_file(shared_data() + "/corpora/tinystories.calib.txt");
-  std::ofstream(texts.path("text"), std::ios::binary) << text.substr(0, 4500);
+  std::ofstream(texts.path("text"), std::ios::binary) << text.substr(0, 18000);
   flags.insert(flags.begin(),
                {tritstack_path(), "quantize", shared_data() + "/models/stories260K-hf", "-o",
-                output, "--calibrate", texts.path("text"), "--calibrate-tokens", "1024"});
+                output, "--calibrate", texts.path("text"), "--calibrate-tokens", "4096"});
   return flags;
 }
 
@@ -207,7 +207,7 @@ TEST_CASE("calibration refuses what it cannot do by name, and leaves nothing beh
   refused({"--order", "error", "--order-tokens", "9"}, 2, "goes with an order that is measured");
   refused({"--calibrate-tokens", "100"}, 2, "expected at least 512 tokens, found 100");
   const ProcessResult alone = tritstack({"quantize", shared_data() + "/models/stories260K-hf", "-o",
-                                         dir.path("out.trit"), "--calibrate-tokens", "1024"});
+                                         dir.path("out.trit"), "--calibrate-tokens", "4096"});
   CHECK(alone.exit_code == 2);
   CHECK(tritstack({"quantize", shared_data() + "/models/stories260K-hf", "-o", dir.path("out.trit"),
                    "--order", "calibrated"})
