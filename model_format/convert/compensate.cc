@@ -71,18 +71,21 @@ class RowFit {
     return best_.data();
   }
 
-  // Of steps around this one, that whose levels leave the least error in the group.
+  // Of steps around this one, that whose levels leave the least error in the group. From the middle
+  // outwards: most are given up before the last column.
   float decide(float step, int8_t* levels) {
     float best = step;
     double least = INFINITY;
-    for (int i = -kStepsAround; i <= kStepsAround; ++i) {
-      const float s = nearest_scale(static_cast<double>(step) * (1 + kStepDistance * i));
-      const double error = round_all(s, levels);
+    trial_.resize(end_ - begin_);
+    for (int i = 0; i <= 2 * kStepsAround; ++i) {
+      const int away = i % 2 ? (i + 1) / 2 : -i / 2;
+      const float s = nearest_scale(static_cast<double>(step) * (1 + kStepDistance * away));
+      const double error = round_all(s, least, trial_.data());
       if (error >= least) continue;
       least = error;
       best = s;
+      std::copy(trial_.begin(), trial_.end(), levels + begin_);
     }
-    round_all(best, levels);
     return best;
   }
 
@@ -177,21 +180,22 @@ class RowFit {
     return true;
   }
 
-  // Column after column, each with a target that makes up for those before it; returns the weighted
-  // error.
-  double round_all(float step, int8_t* levels) {
+  // Column after column, each with a target that makes up for those before it, to levels[0 .. end -
+  // begin); returns the weighted error, or as soon as that is not below `least`.
+  double round_all(float step, double least, int8_t* levels) {
     for (uint32_t p = 0; p < count_; ++p) products_[p] = gaps_[p];
     double error = 0;
-    for (uint32_t k = begin_; k < end_; ++k) {
+    for (uint32_t k = begin_; k < end_ && error < least; ++k) {
       for (uint32_t p = 0; p < count_; ++p) {
         weights_[p] = c_.prefixes_[p].weight * c_.prefixes_[p].factor->pivots[k];
         targets_[p] = products_[p][k - begin_] / step;
       }
-      levels[k] = static_cast<int8_t>(nearest());
+      const int32_t level = nearest();
+      levels[k - begin_] = static_cast<int8_t>(level);
       for (uint32_t p = 0; p < count_; ++p) {
-        const float left = (value(p, levels[k]) - targets_[p]) * step;
+        const float left = (value(p, level) - targets_[p]) * step;
         error += static_cast<double>(weights_[p] * left * left);
-        const float weight = value(p, levels[k]) * step;
+        const float weight = value(p, level) * step;
         const float* row = c_.prefixes_[p].factor->m.data() + size_t{k} * c_.info_.cols;
         for (uint32_t i = k + 1; i < end_; ++i) products_[p][i - begin_] -= weight * row[i];
       }
@@ -206,6 +210,7 @@ class RowFit {
   std::array<std::vector<float>, kMaxPlanes> gaps_, products_;
   std::array<float, kMaxPlanes> weights_ = {}, targets_ = {};  // of the column at hand
   std::vector<float> best_;
+  std::vector<int8_t> trial_;
 };
 
 Compensator::Compensator(const MatrixInfo& info, const std::vector<InputStatistics>& statistics,
