@@ -27,11 +27,6 @@ bool ends_half(MatrixRole role) {
   return role == MatrixRole::kO || role == MatrixRole::kDown;
 }
 
-Matrix* matrix_of(LayerWeights* w, MatrixRole role) {
-  Matrix* const matrices[] = {&w->q, &w->k, &w->v, &w->o, &w->gate, &w->up, &w->down};
-  return matrices[static_cast<size_t>(role) - static_cast<size_t>(MatrixRole::kQ)];
-}
-
 // x as its int8 codes stand for it.
 void round_input(const KernelTable& kernels, uint32_t cols, uint32_t group, float* x) {
   std::vector<int8_t> codes(row_vectors(group, group) * kVectorCols);
@@ -86,19 +81,13 @@ Status ModelCalibration::allocate() {
     m.group = std::min(options_.group, m.cols);
     matrices.push_back(m);
   }
-  const auto carve = [&](Arena* arena) {
+  carve_in(&memory_, [&](Arena* arena) {
     workspace_.ops.carve(arena, {matrices.data(), matrices.size()}, pool_.size(), kChunk,
                          options_.window);
     workspace_.activations.carve(arena, layer_config_, kChunk);
     workspace_.rope.carve(arena, layer_config_, options_.window);
     workspace_.cache.carve(arena, layer_config_, options_.window, CacheType::kF32, CacheType::kF32);
-  };
-  Arena measured(nullptr);
-  carve(&measured);
-  memory_.resize(measured.used() + Arena::kAlignment);
-  const size_t past = reinterpret_cast<uintptr_t>(memory_.data()) % Arena::kAlignment;
-  Arena arena(memory_.data() + (Arena::kAlignment - past) % Arena::kAlignment);
-  carve(&arena);
+  });
   workspace_.rope.reach(options_.window);
   streams_.resize(1 + options_.prefixes.size());
   for (size_t i = 0; i < streams_.size(); ++i) {

@@ -53,7 +53,6 @@ class ModelCalibration : public Calibration {
                    const CalibrationOptions& options, const std::atomic<bool>& cancel);
   Status allocate();
   Status reach(uint32_t layer, bool ffn);
-  enum class Until { kEnd, kInputs, kEndWithInputs };
   void pass(Stream* stream, uint32_t window, const Matrix* stop);
   Status measure_stage(MatrixRole first);
   Result<std::vector<InputStatistics>> measure_head();

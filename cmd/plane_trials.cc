@@ -37,12 +37,7 @@ PlaneTrials::PlaneTrials(std::shared_ptr<const Model> model, const SessionShape&
                nullptr},
       window_(shape.context),
       chunk_(shape.chunk) {
-  Arena measured(nullptr);
-  buffers_.carve(&measured, model_->reader(), shape);
-  memory_.resize(measured.used() + Arena::kAlignment);
-  const size_t past = reinterpret_cast<uintptr_t>(memory_.data()) % Arena::kAlignment;
-  Arena arena(memory_.data() + (Arena::kAlignment - past) % Arena::kAlignment);
-  buffers_.carve(&arena, model_->reader(), shape);
+  carve_in(&memory_, [&](Arena* arena) { buffers_.carve(arena, model_->reader(), shape); });
   buffers_.workspace.rope.reach(window_);
   const ModelConfig& config = model_->config();
   residual_.resize(size_t{window_} * config.hidden);
@@ -69,23 +64,16 @@ Result<std::unique_ptr<PlaneTrials>> PlaneTrials::open(std::shared_ptr<const Mod
 
 Weights PlaneTrials::weights_of(const PlaneTrial& trial) const {
   Weights weights = full_->weights;
-  const auto cut = [&](MatrixRole role, uint32_t layer, Matrix* matrix) {
-    const size_t index = model_->reader().matrix_index(role, layer);
-    *matrix = with_planes(*matrix, model_->reader().matrices()[index], trial.planes[index]);
-  };
-  cut(MatrixRole::kEmbedding, 0, &weights.embedding);
-  if (model_->config().tied_head)
-    weights.head = weights.embedding;
-  else
-    cut(MatrixRole::kHead, 0, &weights.head);
-  for (uint32_t i = 0; i < weights.layers.size(); ++i) {
-    LayerWeights& w = weights.layers[i];
-    const std::pair<MatrixRole, Matrix*> matrices[] = {
-        {MatrixRole::kQ, &w.q},      {MatrixRole::kK, &w.k},       {MatrixRole::kV, &w.v},
-        {MatrixRole::kO, &w.o},      {MatrixRole::kGate, &w.gate}, {MatrixRole::kUp, &w.up},
-        {MatrixRole::kDown, &w.down}};
-    for (const auto& [role, matrix] : matrices) cut(role, i, matrix);
+  const Span<const MatrixInfo> matrices = model_->reader().matrices();
+  for (size_t m = 0; m < matrices.size(); ++m) {
+    const MatrixInfo& info = matrices[m];
+    Matrix* const matrix = info.role == MatrixRole::kEmbedding ? &weights.embedding
+                           : info.role == MatrixRole::kHead
+                               ? &weights.head
+                               : matrix_of(&weights.layers[info.layer], info.role);
+    *matrix = with_planes(*matrix, info, trial.planes[m]);
   }
+  if (model_->config().tied_head) weights.head = weights.embedding;
   return weights;
 }
 

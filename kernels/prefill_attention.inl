@@ -28,14 +28,14 @@ void expand_rows(const void* rows, CacheType type, uint32_t begin, uint32_t n, u
   const size_t row_bytes = cache_bytes(type, head_dim);
   const uint8_t* row = static_cast<const uint8_t*>(rows) + begin * row_bytes;
   for (; n > 0; --n, row += row_bytes, out += padded) {
-    if (type == CacheType::kQ8)
+    if (type == CacheType::kQ8) {
       expand_q8(row, head_dim, out);
-    else if (type == CacheType::kF16)
-      expand(reinterpret_cast<const F16*>(row), head_dim, out);
-    else
-      expand(reinterpret_cast<const float*>(row), head_dim, out);
-    if (head_dim < padded && type == CacheType::kQ8)
       memset(out + head_dim, 0, (padded - head_dim) * sizeof(float));
+    } else if (type == CacheType::kF16) {
+      expand(reinterpret_cast<const F16*>(row), head_dim, out);
+    } else {
+      expand(reinterpret_cast<const float*>(row), head_dim, out);
+    }
   }
 }
 

@@ -179,6 +179,9 @@ Result<MappedFile> MappedFile::reserve(std::shared_ptr<const InputFile> file, ui
   region.first_page_ = page_floor(begin);
   if (begin == end) return region;
   const uint64_t bytes = page_ceil(end) - region.first_page_;
+  if (bytes > SIZE_MAX / 2)
+    return file_error(Code::kUnsupported, region.file_->path_,
+                      "too large for the address space of this build");
   region.pages_ = reserve_pages(bytes, region.first_page_, PROT_NONE);
   if (!region.pages_) return io_error(region.file_->path_, "map", errno);
   if (region.io_ == IoMode::kMap)

@@ -6,6 +6,7 @@
 #define TRITSTACK_RUNTIME_ARENA_H_
 
 #include <cstdint>
+#include <vector>
 
 namespace trit {
 
@@ -37,6 +38,17 @@ class Arena {
   uint64_t used_ = 0;
   bool overflowed_ = false;
 };
+
+// Runs `carve` for a block that lives in *memory, which becomes as large as that takes.
+template <typename Carve>
+void carve_in(std::vector<uint8_t>* memory, const Carve& carve) {
+  Arena measured(nullptr);
+  carve(&measured);
+  memory->resize(measured.used() + Arena::kAlignment);
+  const uintptr_t past = reinterpret_cast<uintptr_t>(memory->data()) % Arena::kAlignment;
+  Arena arena(memory->data() + (Arena::kAlignment - past) % Arena::kAlignment);
+  carve(&arena);
+}
 
 // a * b, or UINT64_MAX when it does not fit: a size that take() refuses.
 inline uint64_t saturating_product(uint64_t a, uint64_t b) {

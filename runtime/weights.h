@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/trit_plane.h"
+#include "model_format/model_config.h"
 
 namespace trit {
 
@@ -32,6 +33,12 @@ struct LayerWeights {
   const float* ffn_sub_norm;        // [ffn] or null
   Matrix down;                      // [hidden][ffn]
 };
+
+// `role`: of a layer matrix.
+inline Matrix* matrix_of(LayerWeights* w, MatrixRole role) {
+  Matrix* const matrices[] = {&w->q, &w->k, &w->v, &w->o, &w->gate, &w->up, &w->down};
+  return matrices[static_cast<size_t>(role) - static_cast<size_t>(MatrixRole::kQ)];
+}
 
 struct Weights {
   Matrix embedding;  // [vocab][hidden]

@@ -32,18 +32,12 @@ WeightsRunner::WeightsRunner(std::shared_ptr<const Model> model)
     }
   }
   const ModelConfig& config = model_->config();
-  const auto carve = [&](Arena* arena) {
+  carve_in(&memory_, [&](Arena* arena) {
     workspace_.ops.carve(arena, matrices, pool_.size(), window_, window_);
     workspace_.activations.carve(arena, config, window_);
     workspace_.rope.carve(arena, config, window_);
     workspace_.cache.carve(arena, config, window_, CacheType::kF32, CacheType::kF32);
-  };
-  Arena measured(nullptr);
-  carve(&measured);
-  memory_.resize(measured.used() + Arena::kAlignment);
-  const size_t past = reinterpret_cast<uintptr_t>(memory_.data()) % Arena::kAlignment;
-  Arena arena(memory_.data() + (Arena::kAlignment - past) % Arena::kAlignment);
-  carve(&arena);
+  });
 }
 
 std::vector<int32_t> WeightsRunner::read_text(const std::string& file, size_t windows) const {
