@@ -180,13 +180,14 @@ class TritWorker : public RowReader {
       GroupFit fit;
       for (uint32_t p = 0; p < info_.planes; ++p)
         fit.trits[p] = &trits_[p][uint64_t{r} * info_.cols + first];
-      const auto fit_group = info_.encoding == Encoding::kTied ? fit_tied : fit_free;
       const uint64_t block_row = tile * kTileRows + r;
       if (task_.compensator)
         take_levels(&row_[first], &levels_[block_row * info_.cols + first], n, info_.planes,
                     steps_[block_row * groups_ + g], &fit);
+      else if (info_.encoding == Encoding::kTied)
+        fit_tied(&row_[first], &task_.importance[first], n, info_.planes, &scratch_, &fit);
       else
-        fit_group(&row_[first], n, info_.planes, &scratch_, &fit);
+        fit_free(&row_[first], n, info_.planes, &scratch_, &fit);
       for (uint32_t p = 0; p < info_.planes; ++p) sums->errors[p] += fit.errors[p];
       for (uint32_t p = 0; p < scale_arrays_; ++p)
         scales_[p][(tile * groups_ + g) * kTileRows + r] = fit.scales[p];

@@ -26,7 +26,8 @@ struct MatrixTask {
   uint32_t threads;
   const std::atomic<bool>& cancel;
   std::function<void(uint64_t rows_done)> progress;
-  const Compensator* compensator = nullptr;  // null: weights are all that is known
+  std::vector<float> importance;             // [cols] of an error in a weight, where no text tells
+  const Compensator* compensator = nullptr;  // null: no text tells
   // A copy of what goes to the writer, for each plane a whole block; or null.
   std::vector<std::vector<uint8_t>>* blocks = nullptr;
 };

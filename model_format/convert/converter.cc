@@ -22,7 +22,7 @@ constexpr uint32_t kMaxGroup = 1u << 20;
 constexpr uint32_t kMaxThreads = 1024;
 // Part of what a run must share with the interrupted one that it goes on with: raised when the same
 // options come to give other planes.
-constexpr uint64_t kQuantizerVersion = 1;
+constexpr uint64_t kQuantizerVersion = 2;
 
 Status check_option(const char* name, uint32_t value, uint32_t min, uint32_t max) {
   if (value >= min && value <= max) return Status();
@@ -137,6 +137,35 @@ void fill_report(const std::vector<MatrixInfo>& matrices, const std::vector<Vect
   }
 }
 
+std::optional<VectorRole> norm_before(MatrixRole role) {
+  switch (role) {
+    case MatrixRole::kQ:
+    case MatrixRole::kK:
+    case MatrixRole::kV:
+      return VectorRole::kAttentionNorm;
+    case MatrixRole::kGate:
+    case MatrixRole::kUp:
+      return VectorRole::kFfnNorm;
+    case MatrixRole::kHead:
+      return VectorRole::kFinalNorm;
+    default:
+      return std::nullopt;
+  }
+}
+
+// How much an error in the weights of each column counts, as far as the norm in front of the matrix
+// tells: what it puts out is on average as large as its gains.
+std::vector<float> column_importance(const MatrixInfo& info,
+                                     const std::vector<VectorData>& vectors) {
+  std::vector<float> importance(info.cols, 1.0f);
+  const auto norm = norm_before(info.role);
+  for (const VectorData& v : vectors) {
+    if (!norm || v.role != *norm || (is_layer_role(info.role) && v.layer != info.layer)) continue;
+    for (uint32_t i = 0; i < info.cols; ++i) importance[i] = v.values[i] * v.values[i];
+  }
+  return importance;
+}
+
 // What calibration knows of a matrix, and the factors of its inputs' moments, which matrices with
 // the same input share.
 struct Measured {
@@ -220,8 +249,15 @@ Status convert_all(const QuantizeOptions& options, const HfModel& model, ModelWr
       if (progress) progress(name, done + rows * info.cols, total);
     };
     if (options.calibration) report(0);  // measuring comes first and takes a while
-    const MatrixTask task{model.tensors, model.matrices[i], info,   i,
-                          writer,        options.threads,   cancel, report};
+    const MatrixTask task{model.tensors,
+                          model.matrices[i],
+                          info,
+                          i,
+                          writer,
+                          options.threads,
+                          cancel,
+                          report,
+                          column_importance(info, model.vectors)};
     if (writer->partial().is_open() && writer->partial().finished(i))
       TRIT_RETURN_IF_ERROR(take_finished(options, *writer, i, &info, &measured));
     else

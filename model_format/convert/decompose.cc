@@ -31,7 +31,7 @@ inline double round_even(double x) {
 
 // The weighted squared error of step `s`. Sixteen fixed lanes, so that compilers may vectorise and
 // the bits stay the same.
-template <bool kWithPrefix, bool kWithImportance>
+template <bool kWithPrefix>
 double sweep_cost(const FitScratch& scratch, size_t padded, float s, float max_level) {
   const float inverse = 1.0f / s;
   float sums[kLanes] = {};
@@ -47,8 +47,7 @@ double sweep_cost(const FitScratch& scratch, size_t padded, float s, float max_l
         const float prefix = x - 3.0f * round_even(q * (1.0f / 3.0f));
         cost += kPrefixWeight * (prefix * prefix);
       }
-      if (kWithImportance) cost *= scratch.importance[i + l];
-      sums[l] += cost;
+      sums[l] += cost * scratch.importance[i + l];
     }
   }
   double total = 0;
@@ -61,10 +60,8 @@ double sweep_cost(const FitScratch& scratch, size_t padded, float s, float max_l
 // f16 before it is judged.
 class Sweep {
  public:
-  // Each error counts scratch.importance times, or once.
-  Sweep(const FitScratch& scratch, bool with_importance, uint32_t n, uint32_t planes)
+  Sweep(const FitScratch& scratch, uint32_t n, uint32_t planes)
       : scratch_(scratch),
-        with_importance_(with_importance),
         padded_((n + kLanes - 1) / kLanes * kLanes),
         planes_(planes),
         max_level_(static_cast<float>(tied_max_level(planes))) {}
@@ -77,6 +74,22 @@ class Sweep {
     const double center = best_;
     const double fine = (ratio - 1) / (kFineSteps + 1);
     for (int i = -kFineSteps; i <= kFineSteps; ++i) try_step(center * (1 + fine * i));
+    return best_;
+  }
+
+  // That, or the step that its levels would like, by least squares over the prefixes that count.
+  float refined_step() {
+    const double weight = planes_ >= 3 ? static_cast<double>(kPrefixWeight) : 0.0;
+    const double step = best_, most = max_level_;
+    double dot = 0, square = 0;
+    for (size_t i = 0; i < padded_; ++i) {
+      const double w = scratch_.padded[i], importance = scratch_.importance[i];
+      const double q = round_even(std::min(std::max(w / step, -most), most));
+      const double prefix = 3 * round_even(q * (1.0 / 3.0));
+      dot += importance * w * (q + weight * prefix);
+      square += importance * (q * q + weight * prefix * prefix);
+    }
+    if (square > 0) try_step(dot / square);
     return best_;
   }
 
@@ -97,21 +110,15 @@ class Sweep {
     const float s = nearest_scale(step);
     if (s == last_) return;
     last_ = s;
-    const double cost = with_importance_ ? cost_of<true>(s) : cost_of<false>(s);
+    const double cost = planes_ >= 3 ? sweep_cost<true>(scratch_, padded_, s, max_level_)
+                                     : sweep_cost<false>(scratch_, padded_, s, max_level_);
     if (cost < best_cost_) {
       best_cost_ = cost;
       best_ = s;
     }
   }
 
-  template <bool kWithImportance>
-  double cost_of(float s) const {
-    return planes_ >= 3 ? sweep_cost<true, kWithImportance>(scratch_, padded_, s, max_level_)
-                        : sweep_cost<false, kWithImportance>(scratch_, padded_, s, max_level_);
-  }
-
   const FitScratch& scratch_;
-  const bool with_importance_;
   const size_t padded_;
   const uint32_t planes_;
   const float max_level_;
@@ -132,43 +139,24 @@ void take_level(float w, double level, double step, uint32_t planes, uint32_t i,
   }
 }
 
-// The nearest levels of step s.
+// The nearest levels of step s; of step 0, zeros.
 void round_to_step(const float* w, uint32_t n, uint32_t planes, float s, GroupFit* fit) {
   const double step = s, max_level = tied_max_level(planes);
   for (double& error : fit->errors) error = 0;
   for (uint32_t i = 0; i < n; ++i) {
-    const double x = std::min(std::max(w[i] / step, -max_level), max_level);
+    const double x = s > 0 ? std::min(std::max(w[i] / step, -max_level), max_level) : 0;
     take_level(w[i], round_even(x), step, planes, i, fit);
   }
 }
 
-// The step that would be best for the levels that step s gives, by least squares over the prefixes
-// that count.
-double refit(const float* w, uint32_t n, uint32_t planes, float s) {
-  const double step = s, max_level = tied_max_level(planes);
-  const double weight = planes >= 3 ? static_cast<double>(kPrefixWeight) : 0.0;
-  double dot = 0, square = 0;
-  for (uint32_t i = 0; i < n; ++i) {
-    const double x = std::min(std::max(w[i] / step, -max_level), max_level);
-    const double q = round_even(x), prefix = 3 * round_even(q * (1.0 / 3.0));
-    dot += w[i] * (q + weight * prefix);
-    square += q * q + weight * prefix * prefix;
-  }
-  return square > 0 ? dot / square : step;
-}
-
-// The group with zeros up to whole lanes, in scratch->padded; returns the largest magnitude.
-float pad(const float* w, uint32_t n, FitScratch* scratch) {
+// The group with zeros up to whole lanes, in *scratch; returns the largest magnitude.
+float pad(const float* w, const float* importance, uint32_t n, FitScratch* scratch) {
+  std::copy(importance, importance + n, scratch->importance.begin());
   std::copy(w, w + n, scratch->padded.begin());
   std::fill(scratch->padded.begin() + n, scratch->padded.end(), 0.0f);
   float absmax = 0;
   for (uint32_t i = 0; i < n; ++i) absmax = std::max(absmax, std::fabs(w[i]));
   return absmax;
-}
-
-double objective(const GroupFit& fit, uint32_t planes) {
-  const double all = fit.errors[planes - 1];
-  return planes >= 3 ? all + static_cast<double>(kPrefixWeight) * fit.errors[planes - 2] : all;
 }
 
 }  // namespace
@@ -190,34 +178,21 @@ float nearest_scale(double scale) {
 
 float tied_step(const float* w, const float* importance, uint32_t n, uint32_t planes,
                 FitScratch* scratch) {
-  const float absmax = pad(w, n, scratch);
-  if (absmax == 0) return 0;
-  std::copy(importance, importance + n, scratch->importance.begin());
-  return Sweep(*scratch, true, n, planes).best_step(absmax);
+  const float absmax = pad(w, importance, n, scratch);
+  return absmax == 0 ? 0 : Sweep(*scratch, n, planes).best_step(absmax);
 }
 
-void fit_tied(const float* w, uint32_t n, uint32_t planes, FitScratch* scratch, GroupFit* fit) {
-  const float absmax = pad(w, n, scratch);
-  if (absmax == 0) {
-    for (uint32_t p = 0; p < planes; ++p) {
-      std::memset(fit->trits[p], 0, n);
-      fit->errors[p] = 0;
-    }
-    fit->scales[0] = 0;
-    return;
+void fit_tied(const float* w, const float* importance, uint32_t n, uint32_t planes,
+              FitScratch* scratch, GroupFit* fit) {
+  const float absmax = pad(w, importance, n, scratch);
+  float step = 0;
+  if (absmax != 0) {
+    Sweep sweep(*scratch, n, planes);
+    sweep.best_step(absmax);
+    step = sweep.refined_step();
   }
-  const float swept = Sweep(*scratch, false, n, planes).best_step(absmax);
-  const float refitted = nearest_scale(refit(w, n, planes, swept));
-
-  round_to_step(w, n, planes, refitted, fit);
-  fit->scales[0] = f32_to_f16(refitted);
-  if (refitted == swept) return;
-  const double cost = objective(*fit, planes);
-  round_to_step(w, n, planes, swept, fit);
-  fit->scales[0] = f32_to_f16(swept);
-  if (objective(*fit, planes) <= cost) return;
-  round_to_step(w, n, planes, refitted, fit);
-  fit->scales[0] = f32_to_f16(refitted);
+  round_to_step(w, n, planes, step, fit);
+  fit->scales[0] = f32_to_f16(step);
 }
 
 void take_levels(const float* w, const int8_t* levels, uint32_t n, uint32_t planes, uint16_t step,

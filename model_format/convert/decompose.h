@@ -35,22 +35,23 @@ float max_weight(Encoding encoding, uint32_t planes);
 struct FitScratch {
   explicit FitScratch(uint32_t max_group);
   std::vector<float> padded;      // the group, zeros up to whole lanes
-  std::vector<float> importance;  // tied_step: as padded
+  std::vector<float> importance;  // as padded
   std::vector<uint8_t> choices;   // fit_free: the combination of trits of each weight
 };
 
 // The f16 value nearest to a scale, of those that are above 0 and finite.
 float nearest_scale(double scale);
 
-// The step of the last plane that fit_tied finds when an error in weight i counts importance[i]
-// times, before its last refinement; 0 for nothing but zeros. w as for fit_tied.
+// The step of the last plane for which the error of the nearest levels is least, an error in weight
+// i counting importance[i] times: e(1) or e(2) for one or two planes, 0.2 e(planes - 1) + e(planes)
+// for more, since 1 % more error with all planes buys 4 % less with one plane fewer. 0 for nothing
+// but zeros. w: [n] finite, |w| <= max_weight(kTied, planes).
 float tied_step(const float* w, const float* importance, uint32_t n, uint32_t planes,
                 FitScratch* scratch);
 
-// w: [n] finite, |w| <= max_weight(kTied, planes). Minimises e(1) or e(2) for one or two planes,
-// and 0.2 e(planes - 1) + e(planes) for more: 1 % more error with all planes buys 4 % less with one
-// plane fewer.
-void fit_tied(const float* w, uint32_t n, uint32_t planes, FitScratch* scratch, GroupFit* fit);
+// The nearest levels of that step, refined by least squares where that is better.
+void fit_tied(const float* w, const float* importance, uint32_t n, uint32_t planes,
+              FitScratch* scratch, GroupFit* fit);
 
 // A group whose levels [n] and f16 step are known: trits, scale and errors.
 void take_levels(const float* w, const int8_t* levels, uint32_t n, uint32_t planes, uint16_t step,

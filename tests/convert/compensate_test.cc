@@ -100,6 +100,7 @@ Stack compensated(const Case& c, uint32_t shortest, const std::vector<float>& de
 Stack rounded(const Case& c) {
   Stack stack(c.info.planes, std::vector<float>(kRows * kCols));
   FitScratch scratch(kGroup);
+  const std::vector<float> ones(kGroup, 1.0f);
   std::vector<int8_t> trits[kMaxPlanes];
   for (uint32_t begin = 0; begin < kRows * kCols;) {
     const uint32_t n = std::min(kGroup, kCols - begin % kCols);
@@ -108,7 +109,7 @@ Stack rounded(const Case& c) {
       trits[p].resize(n);
       fit.trits[p] = trits[p].data();
     }
-    fit_tied(&c.weights[begin], n, c.info.planes, &scratch, &fit);
+    fit_tied(&c.weights[begin], ones.data(), n, c.info.planes, &scratch, &fit);
     for (uint32_t i = 0; i < n; ++i) {
       int level = 0;
       for (uint32_t p = 0; p < c.info.planes; ++p) level = 3 * level + trits[p][i];

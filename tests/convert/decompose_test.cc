@@ -25,7 +25,11 @@ struct Fitted {
       fit.trits[p] = trits[p].data();
     }
     FitScratch scratch(n);
-    (encoding == Encoding::kTied ? fit_tied : fit_free)(w.data(), n, k, &scratch, &fit);
+    const std::vector<float> ones(n, 1.0f);
+    if (encoding == Encoding::kTied)
+      fit_tied(w.data(), ones.data(), n, k, &scratch, &fit);
+    else
+      fit_free(w.data(), n, k, &scratch, &fit);
   }
 
   // The tied level with the first p planes, in units of their own step.
@@ -121,6 +125,28 @@ TEST_CASE("the reported error is that of the stored scales and trits") {
           for (const int8_t t : f.trits[p]) CHECK(std::abs(t) <= 1);
       }
     }
+  }
+}
+
+TEST_CASE("the step favours what counts more") {
+  Random random(6);
+  const std::vector<float> w = gaussian(&random, 160, 0.1);
+  std::vector<float> importance(160, 1.0f);
+  for (size_t i = 0; i < 20; ++i) importance[i] = 50;
+  const std::vector<float> ones(160, 1.0f);
+  for (uint32_t planes = 1; planes <= 2; ++planes) {  // more also weigh a prefix
+    FitScratch scratch(160);
+    const auto error = [&](float step) {
+      const float most = static_cast<float>(tied_max_level(planes));
+      double sum = 0;
+      for (size_t i = 0; i < w.size(); ++i) {
+        const float q = std::fmin(std::fmax(std::nearbyint(w[i] / step), -most), most);
+        sum += static_cast<double>(importance[i] * (w[i] - step * q) * (w[i] - step * q));
+      }
+      return sum;
+    };
+    CHECK(error(tied_step(w.data(), importance.data(), 160, planes, &scratch)) <
+          error(tied_step(w.data(), ones.data(), 160, planes, &scratch)));
   }
 }
 
