@@ -2,16 +2,15 @@
 #include "cmd/calibrated.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
+#include <filesystem>
 
 #include "cmd/common/scoring.h"
 #include "cmd/measured_order.h"
 #include "cmd/model_calibration.h"
 #include "model_format/checksum.h"
 #include "model_format/convert/plane_order.h"
+#include "model_format/output_file.h"
 #include "runtime/session.h"
 
 namespace trit {
@@ -69,20 +68,29 @@ Status score(Span<const int32_t> window, std::vector<Reader>* readers,
   return Status();
 }
 
+// What went wrong once the file was there.
+Status with_whole_file(const std::string& output, const char* without, const Status& error) {
+  return Status(error.code(), error.message() + "; " + output + " is whole, but " + without);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<CalibratedQuantize>> CalibratedQuantize::prepare(
     const QuantizeOptions& options, const CalibrationText& text, const QuantizeProgress& progress,
     const std::atomic<bool>& cancel) {
-  std::ifstream file(text.file, std::ios::binary);
-  if (!file) return io_error(text.file, "open", errno);
-  const std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  // Writing the dense model takes a while: first see that the planes have a place too.
+  const Result<OutputFile> place = OutputFile::create(options.output, options.force, true);
+  if (!place.ok()) return place.status();
   QuantizeOptions dense = options;
   const Result<Encoding> exact = exact_encoding(options.source);
   if (!exact.ok()) return exact.status();
   dense.encoding = exact.value();
   dense.output = options.output + ".dense";
   dense.force = false;
+  if (std::error_code error; std::filesystem::exists(dense.output, error))
+    return Status(Code::kUsage, dense.output +
+                                    ": in the way of a copy of the dense model; what an "
+                                    "earlier run left there may be removed");
   const Result<QuantizeReport> report = quantize(dense, progress, cancel);
   if (!report.ok()) return report.status();
   ModelOptions in_pieces;  // its pages come when they are touched, and leave when we say so
@@ -97,19 +105,24 @@ Result<std::unique_ptr<CalibratedQuantize>> CalibratedQuantize::prepare(
   job->dense_ = std::move(model.value());
   job->order_tokens_ = text.order_tokens;
   job->window_ = std::min(kWindow, job->dense_->config().max_positions);
-  TRIT_RETURN_IF_ERROR(job->cut(bytes, text));
+  TRIT_RETURN_IF_ERROR(job->cut(text));
   return job;
 }
 
 // The text into windows: those to calibrate on, then those to compare on.
-Status CalibratedQuantize::cut(const std::string& bytes, const CalibrationText& text) {
+Status CalibratedQuantize::cut(const CalibrationText& text) {
   const Tokenizer* tokenizer = dense_->tokenizer();
   if (!tokenizer)
     return Status(Code::kUnsupported, options_.source + ": --calibrate needs its tokenizer.json");
   std::vector<int32_t> ids;
-  tokenizer->encode(bytes, false, false, &ids);
+  tokenizer->encode(text.bytes, false, false, &ids);
 
   const bool has_bos = tokenizer->bos() != kNoToken;
+  if (window_ < 3)
+    return Status(Code::kUnsupported, options_.source +
+                                          "/config.json: max_position_embeddings: calibration "
+                                          "needs at least 3, found " +
+                                          std::to_string(window_));
   const size_t step = window_ - (has_bos ? 1 : 0), windows = ids.size() / step;
   const size_t fitted = std::min<size_t>(windows, text.tokens / window_);
   if (fitted == 0)
@@ -149,7 +162,8 @@ Result<QuantizeReport> CalibratedQuantize::run(const QuantizeProgress& progress,
   Result<QuantizeReport> report = quantize(options, progress, cancel);
   if (!report.ok() || order_tokens_ == 0) return report;
   const Result<uint64_t> bytes = order_planes(progress, cancel);
-  if (!bytes.ok()) return bytes.status();
+  if (!bytes.ok())
+    return with_whole_file(options_.output, "its planes are in estimated order", bytes.status());
   report->file_bytes = bytes.value();
   return report;
 }
@@ -189,10 +203,13 @@ Result<std::vector<PrefixQuality>> CalibratedQuantize::compare(
     readers.push_back(std::move(reader.value()));
   }
   std::vector<Scores> scores(readers.size());
+  const auto not_compared = [&](const Status& error) {
+    return with_whole_file(options_.output, "was not compared", error);
+  };
   const size_t windows = held_out_.size() / window_;
   for (size_t w = 0; w < windows; ++w) {
     if (progress) progress("comparing", w, windows);
-    if (cancel) return Status(Code::kCancelled, "interrupted");
+    if (cancel) return not_compared(Status(Code::kCancelled, "interrupted"));
     TRIT_RETURN_IF_ERROR(score({&held_out_[w * window_], window_}, &readers, &scores));
   }
   std::vector<PrefixQuality> qualities;

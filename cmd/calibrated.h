@@ -16,7 +16,7 @@
 namespace trit {
 
 struct CalibrationText {
-  std::string file;
+  std::string file, bytes;
   uint64_t tokens;        // most of them
   uint64_t order_tokens;  // to read in all for the order of planes; 0: by estimate
 };
@@ -29,14 +29,15 @@ struct PrefixQuality {
 
 class CalibratedQuantize {
  public:
-  // Reads the text and writes the dense model beside options.output; what was written has no name
+  // Writes the dense model beside options.output; what was written has no name
   // any more when this returns.
   static Result<std::unique_ptr<CalibratedQuantize>> prepare(const QuantizeOptions& options,
                                                              const CalibrationText& text,
                                                              const QuantizeProgress& progress,
                                                              const std::atomic<bool>& cancel);
 
-  // The file appears once its planes are chosen, and is replaced when their order is measured.
+  // The file appears once its planes are chosen, and is replaced when their order is measured; it
+  // stays when that fails or is cancelled.
   Result<QuantizeReport> run(const QuantizeProgress& progress, const std::atomic<bool>& cancel);
 
   // Of the finished file, for each number of planes in the report, after the dense model.
@@ -50,7 +51,7 @@ class CalibratedQuantize {
 
  private:
   CalibratedQuantize() = default;
-  Status cut(const std::string& bytes, const CalibrationText& text);
+  Status cut(const CalibrationText& text);
   Result<uint64_t> order_planes(const QuantizeProgress& progress,
                                 const std::atomic<bool>& cancel) const;
 

@@ -8,6 +8,7 @@
 #include "cmd/commands.h"
 #include "cmd/common/args.h"
 #include "cmd/common/error.h"
+#include "cmd/common/input.h"
 #include "cmd/common/interrupt.h"
 #include "cmd/common/output.h"
 #include "cmd/common/progress.h"
@@ -168,9 +169,10 @@ void print_json(const std::string& output, const Outcome& outcome) {
 }
 
 Status run_calibrated(const QuantizeFlags& flags, const QuantizeOptions& options,
-                      const QuantizeProgress& progress, Outcome* outcome) {
+                      const std::string& bytes, const QuantizeProgress& progress,
+                      Outcome* outcome) {
   const int64_t order_tokens = flags.order == "error" ? 0 : flags.order_tokens.value_or(131072);
-  const CalibrationText text{*flags.calibrate,
+  const CalibrationText text{*flags.calibrate, bytes,
                              static_cast<uint64_t>(flags.calibrate_tokens.value_or(32768)),
                              static_cast<uint64_t>(order_tokens)};
   const auto job = CalibratedQuantize::prepare(options, text, progress, interrupted());
@@ -188,7 +190,8 @@ Status run_calibrated(const QuantizeFlags& flags, const QuantizeOptions& options
   return Status();
 }
 
-Status run(const QuantizeFlags& flags, const QuantizeOptions& options, Outcome* outcome) {
+Status run(const QuantizeFlags& flags, const QuantizeOptions& options, const std::string& text,
+           Outcome* outcome) {
   const auto start = std::chrono::steady_clock::now();
   Progress bar;
   const QuantizeProgress progress = [&](const std::string& stage, uint64_t done, uint64_t total) {
@@ -196,7 +199,7 @@ Status run(const QuantizeFlags& flags, const QuantizeOptions& options, Outcome* 
     bar.update(stage.substr(0, stage.find('.')), stage, done, total);
   };
   if (flags.calibrate) {
-    TRIT_RETURN_IF_ERROR(run_calibrated(flags, options, progress, outcome));
+    TRIT_RETURN_IF_ERROR(run_calibrated(flags, options, text, progress, outcome));
   } else {
     auto report = quantize(options, progress, interrupted());
     if (!report.ok()) return report.status();
@@ -214,11 +217,14 @@ int quantize_command(int argc, char** argv) {
   if (const auto end = parse_args(command_line(&flags), argc, argv)) return *end;
   if (const int code = check_dense(flags)) return code;
   if (const int code = check_calibrate(flags)) return code;
+  std::string text;
+  if (flags.calibrate)
+    if (const int code = read_text(*flags.calibrate, UINT64_MAX, &text)) return code;
   const QuantizeOptions options = quantize_options(flags);
   if (flags.verbose) announce(options);
   catch_interrupts();
   Outcome outcome;
-  const Status status = run(flags, options, &outcome);
+  const Status status = run(flags, options, text, &outcome);
   if (!status.ok()) return fail(status);
   for (const std::string& warning : outcome.report.warnings) note("warning: " + warning);
   flags.json ? print_json(*flags.output, outcome) : print_table(flags, outcome);

@@ -191,6 +191,60 @@ TEST_CASE("stories-qwen3: one stack is better than peers of its size, with text 
   CHECK(model.ratio(model.make({"--planes", "3"}), "3") <= 1.005);
 }
 
+TEST_CASE("interrupted while the order is measured, the file is whole") {
+  if (shared_data().empty()) return skip("no ../shared/data");
+  const TempDir dir, texts;
+  const std::string output = dir.path("out.trit");
+  Process process(calibrate_command(texts, output));
+  while (process.running() && !std::filesystem::exists(output)) usleep(1000);
+  process.send(SIGINT);
+  const ProcessResult ended = process.wait();
+  CAPTURE(ended.err);
+  CHECK(ended.exit_code == 130);
+  CHECK(ended.err.find("interrupted; " + output +
+                       " is whole, but its planes are in estimated "
+                       "order") != std::string::npos);
+  CHECK(tritstack({"verify", output}).exit_code == 0);
+}
+
+TEST_CASE("calibration looks for a place before it writes the dense model") {
+  if (shared_data().empty()) return skip("no ../shared/data");
+  const TempDir dir, texts;
+  const std::string output = dir.path("out.trit");
+  const auto refused = [&](const char* text) {
+    const ProcessResult result = calibrate(texts, output);
+    CAPTURE(result.err);
+    CHECK(result.exit_code == 2);
+    CHECK(result.err.find(text) != std::string::npos);
+  };
+  write_file(output + ".dense", "precious");
+  refused("out.trit.dense: in the way of a copy of the dense model");
+  CHECK(read_file(output + ".dense") == "precious");
+  write_file(output, "precious");
+  refused("out.trit: exists already");
+}
+
+TEST_CASE("a model that sees one token at a time cannot be calibrated") {
+  if (shared_data().empty()) return skip("no ../shared/data");
+  const TempDir dir, texts, model;
+  std::filesystem::copy(shared_data() + "/models/stories260K-hf", model.folder());
+  std::string config = read_file(model.path("config.json"));
+  const std::string field = "\"max_position_embeddings\": ";
+  const size_t at = config.find(field);
+  REQUIRE(at != std::string::npos);
+  config.replace(at + field.size(), 3, "1");
+  std::filesystem::permissions(model.path("config.json"), std::filesystem::perms::owner_all);
+  write_file(model.path("config.json"), config);
+  std::vector<std::string> command = calibrate_command(texts, dir.path("out.trit"));
+  for (std::string& argument : command)
+    if (argument == shared_data() + "/models/stories260K-hf") argument = model.folder();
+  const ProcessResult result = run_process(command);
+  CHECK(result.exit_code == 4);
+  CHECK(result.err.find("max_position_embeddings: calibration needs at least 3, found 1") !=
+        std::string::npos);
+  CHECK(std::filesystem::is_empty(dir.folder()));
+}
+
 TEST_CASE("calibration refuses what it cannot do by name, and leaves nothing behind") {
   if (shared_data().empty()) return skip("no ../shared/data");
   const TempDir dir, texts;
@@ -204,6 +258,7 @@ TEST_CASE("calibration refuses what it cannot do by name, and leaves nothing beh
   refused({"--encoding", "free"}, 2, "--calibrate goes with --encoding tied");
   refused({"--dense", "f32"}, 2, "--dense makes no planes, so it goes without --calibrate");
   refused({"--calibrate", dir.path("nothing")}, 5, "nothing");
+  refused({"--calibrate", shared_data()}, 5, "Is a directory");
   refused({"--order", "error", "--order-tokens", "9"}, 2, "goes with an order that is measured");
   refused({"--calibrate-tokens", "100"}, 2, "expected at least 512 tokens, found 100");
   const ProcessResult alone = tritstack({"quantize", shared_data() + "/models/stories260K-hf", "-o",
