@@ -134,11 +134,14 @@ TRIT_INLINE i32v total(const Sum s[kSums]) {
 TRIT_INLINE Sum add_dot(Sum sum, u8v codes, i32v x) {
   return (Sum)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)codes, (__m512i)x);
 }
-TRIT_INLINE i32v widen(Sum sum) {
+TRIT_INLINE Sum begin_run(i32v sum) {
   return sum;
 }
-TRIT_INLINE uint32_t max_steps(uint32_t) {
-  return UINT32_MAX;
+TRIT_INLINE i32v end_run(i32v, Sum run) {
+  return run;
+}
+TRIT_INLINE size_t max_steps(uint32_t) {
+  return SIZE_MAX;
 }
 #include "kernels/x86_products.inl"
 }  // namespace avx512vbmi

@@ -11,9 +11,12 @@ TRIT_INLINE u8v operand(const Digits& d, uint32_t j) {
 TRIT_INLINE i32v total(const Sum s[kSums]) {
   return s[0] + (s[1] >> 2) + (s[2] >> 4);
 }
-TRIT_INLINE i32v widen(Sum sum) {
+TRIT_INLINE Sum begin_run(i32v sum) {
   return sum;
 }
-TRIT_INLINE uint32_t max_steps(uint32_t) {
-  return UINT32_MAX;
+TRIT_INLINE i32v end_run(i32v, Sum run) {
+  return run;
+}
+TRIT_INLINE size_t max_steps(uint32_t) {
+  return SIZE_MAX;
 }

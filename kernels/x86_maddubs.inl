@@ -20,8 +20,14 @@ TRIT_INLINE u8v operand(const Digits& d, uint32_t j) {
 TRIT_INLINE i32v total(const Sum s[kSums]) {
   return widen(s[0]) + ((widen(s[1]) + widen(s[2])) >> 2);
 }
+TRIT_INLINE Sum begin_run(i32v) {
+  return Sum{};
+}
+TRIT_INLINE i32v end_run(i32v sum, Sum run) {
+  return sum + widen(run);
+}
 // n codes of a byte position sum to at most 2 n + 1 (only a run that begins at the top digit of a
 // malformed byte has the 1: its other digits are small), each times offset * 128, in pairs.
-TRIT_INLINE uint32_t max_steps(uint32_t offset) {
+TRIT_INLINE size_t max_steps(uint32_t offset) {
   return (32767 / (2 * 128 * offset) - 1) / 2;
 }

@@ -5,8 +5,10 @@
 //   u8v digit(digits, j)         codes u_j, one in each byte
 //   u8v operand(digits, j)       u_j times a factor, to be summed in sum kSumOf[j] of kSums
 //   i32v total(sums)             those sums with their factors divided out, for kMaxVectors vectors
-//   Sum add_dot(sum, codes, x)   sum + codes . x in each lane; i32v widen(sum)
-//   max_steps(offset)            how many add_dot of folded codes a Sum has room for
+//   Sum add_dot(sum, codes, x)   sum + codes . x in each lane
+//   begin_run, end_run, max_steps(offset)
+//                                a run of add_dot of folded codes on top of an int32 sum, in a Sum
+//                                that begins as the first says; how many it has room for
 //   kTokensAtOnce                tokens whose sums fill the registers in trit_gemm
 //   kFewTokens                   tokens for which decoding anew beats unpacking one plane
 
@@ -252,9 +254,10 @@ static __attribute__((noinline)) void add_group(const Strip& s, uint32_t part, u
   const size_t steps = size_t{vectors_of(s.walk, g)} * kTritsPerByte;
   const size_t max_run = max_steps(s.walk.offset);
   for (size_t k = 0; k < steps;) {
-    const size_t end = steps - k < max_run ? steps : k + max_run;
+    const size_t end = steps - k <= max_run ? steps : k + max_run;
     Sum run[kTokens][kRegs];
-    TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) run[t][0] = run[t][1] = Sum{};
+    TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
+        TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) run[t][i] = begin_run(sums[t][i]);
     for (; k < end; ++k, codes += kRegs) {
       const u8v weights[kRegs] = {codes[0], codes[1]};
       TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) {
@@ -264,7 +267,8 @@ static __attribute__((noinline)) void add_group(const Strip& s, uint32_t part, u
       }
     }
     TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
-        TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) sums[t][i] += widen(run[t][i]);
+        TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) sums[t][i] =
+            end_run(sums[t][i], run[t][i]);
   }
   TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) {
     const f32v scale = load_scales(s, part, g, i);
@@ -289,6 +293,10 @@ static void multiply_panel(const Strip& s, const Panel& panel, const QuantizedAc
                            uint64_t token, uint64_t live, float* y, size_t y_stride) {
   Block<kTokens, kRegs> block;
   begin_block(*x, token, live, &block);
+  // Where the results go: nobody waits for them then.
+  for (uint64_t t = 0; t < kTokens && t < live; ++t)
+    for (uint32_t i = 0; i < kRegs; ++i)
+      __builtin_prefetch(y + (token + t) * y_stride + register_row(s, i), 1);
   for (uint64_t t = 0; panel.begin > 0 && t < kTokens && t < live; ++t)
     copy_rows(s, y + (token + t) * y_stride, block.acc[t], false);
   for (uint32_t g = panel.begin; g < panel.end; ++g) {
