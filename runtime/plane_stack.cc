@@ -18,8 +18,8 @@ namespace {
 // So much comes in at once: a change of mind, or a pass on the same core, waits for no more.
 constexpr uint64_t kFillBytes = 256 << 10;
 
-// While passes run, what they do without so far takes a tenth of one core.
-constexpr int kRest = 9;
+// While passes run, what they do without so far takes a twentieth of one core.
+constexpr int kRest = 19;
 
 // What comes in within the time of a few tokens, and how long to wait for it.
 constexpr uint64_t kSmallBytes = 64 << 20;
