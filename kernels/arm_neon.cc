@@ -24,6 +24,9 @@ TRIT_INLINE f32v load_i8(const int8_t* p) {
   const int16x8_t words = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(bytes)));
   return (f32v)vcvtq_f32_s32(vmovl_s16(vget_low_s16(words)));
 }
+TRIT_INLINE f32v load_bf16(const uint16_t* p) {
+  return (f32v)vshll_n_u16(vld1_u16(p), 16);
+}
 
 #include "kernels/arm_trits.inl"
 #include "kernels/f32_ops.inl"

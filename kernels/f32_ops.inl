@@ -1,8 +1,8 @@
 // Everything of the kernel table that is float arithmetic: one source, included by each instruction
 // set's file inside its target region and namespace. The file says how wide a register is by the
-// type f32v and converts with load_f16, store_f16, load_i8; the arithmetic here then has the same
-// bits for every width, because sums run over 16 fixed lanes (`Lanes`: one or more registers) and
-// all else is element by element. No libm: exp is our own.
+// type f32v and converts with load_f16, store_f16, load_bf16, load_i8; the arithmetic here then has
+// the same bits for every width, because sums run over 16 fixed lanes (`Lanes`: one or more
+// registers) and all else is element by element. No libm: exp is our own.
 
 namespace {
 
@@ -11,7 +11,6 @@ constexpr uint32_t kPartLanes = sizeof(f32v) / sizeof(float);
 constexpr uint32_t kParts = kLanes / kPartLanes;
 typedef int32_t i32v __attribute__((vector_size(sizeof(f32v))));
 typedef uint32_t u32v __attribute__((vector_size(sizeof(f32v))));
-typedef uint16_t u16v __attribute__((vector_size(sizeof(f32v) / 2)));
 typedef int8_t i8v __attribute__((vector_size(sizeof(f32v) / 4)));
 
 struct Lanes {
@@ -33,9 +32,7 @@ TRIT_INLINE f32v load_part(const float* p) {
   return x;
 }
 TRIT_INLINE f32v load_part(const Bf16* p) {
-  u16v bits;
-  memcpy(&bits, p, sizeof(bits));
-  return (f32v)(__builtin_convertvector(bits, u32v) << 16);
+  return load_bf16(&p->bits);
 }
 TRIT_INLINE f32v load_part(const F16* p) {
   return load_f16(&p->bits);

@@ -29,6 +29,10 @@ TRIT_INLINE f32v load_i8(const int8_t* p) {
   typedef int32_t i32v __attribute__((vector_size(16)));
   return __builtin_convertvector((i32v{p[0], p[1], p[2], p[3]}), f32v);
 }
+TRIT_INLINE f32v load_bf16(const uint16_t* p) {
+  typedef uint32_t u32v __attribute__((vector_size(16)));
+  return (f32v)(u32v{p[0], p[1], p[2], p[3]} << 16);
+}
 
 #include "kernels/f32_ops.inl"
 

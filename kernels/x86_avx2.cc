@@ -26,6 +26,10 @@ TRIT_INLINE f32v load_i8(const int8_t* p) {
   return _mm256_cvtepi32_ps(
       _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
 }
+TRIT_INLINE f32v load_bf16(const uint16_t* p) {
+  const __m256i bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  return (f32v)_mm256_slli_epi32(bits, 16);
+}
 
 #include "kernels/f32_ops.inl"
 

@@ -36,6 +36,11 @@ TRIT_INLINE f32v load_i8(const int8_t* p) {
   return _mm512_cvtepi32_ps(
       _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }
+TRIT_INLINE f32v load_bf16(const uint16_t* p) {
+  const __m512i bits =
+      _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  return (f32v)_mm512_slli_epi32(bits, 16);
+}
 
 #include "kernels/f32_ops.inl"
 
