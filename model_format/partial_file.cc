@@ -1,4 +1,4 @@
-// See partial_file.h. Identity (8 bytes), an entry for each matrix (errors and hash), its blocks.
+// See partial_file.h. Magic and identity, an entry for each matrix (errors and hash), its blocks.
 // An entry is written when its blocks are, and holds if its hash is theirs: so neither a crash nor
 // bytes from elsewhere make a matrix finished.
 #include "model_format/partial_file.h"
@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <cstring>
 
 #include "model_format/checksum.h"
 #include "model_format/file_layout.h"
@@ -19,12 +20,17 @@ namespace trit {
 namespace {
 
 constexpr uint64_t kPieceBytes = uint64_t{1} << 20;
-constexpr uint64_t kEntries = sizeof(uint64_t);  // where they begin
+struct Start {
+  char magic[8];
+  uint64_t identity;
+};
+constexpr char kPartialMagic[] = "\x89TRTpart";  // no other file's
+constexpr uint64_t kEntries = sizeof(Start);     // where they begin
 
 }  // namespace
 
 Result<PartialFile> PartialFile::open(const std::string& output, uint64_t identity,
-                                      const std::vector<MatrixInfo>& matrices) {
+                                      const std::vector<MatrixInfo>& matrices, bool force) {
   PartialFile p;
   const std::string path = output + ".partial";
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0666);
@@ -44,15 +50,26 @@ Result<PartialFile> PartialFile::open(const std::string& output, uint64_t identi
       if (plane < m.planes) end += block_bytes(m, plane);
     }
   p.places_.push_back(end);
-  uint64_t found = 0;
-  if (static_cast<uint64_t>(info.st_size) == end && p.file_.read(0, &found, sizeof found).ok() &&
-      found == identity) {
+  const uint64_t size = static_cast<uint64_t>(info.st_size);
+  Start start = {};
+  if (size > 0) {
+    TRIT_RETURN_IF_ERROR(p.file_.read(0, &start, std::min<uint64_t>(size, sizeof start)));
+    if (std::memcmp(start.magic, kPartialMagic, sizeof start.magic) != 0)
+      return file_error(Code::kUsage, path, "is not a file of this program and in its way");
+    if (start.identity != identity && !force)
+      return file_error(Code::kUsage, path,
+                        "has the work of another run: other options, another source or another "
+                        "version (--force gives it up)");
+  }
+  if (size == end && start.identity == identity) {
     TRIT_RETURN_IF_ERROR(p.read_entries());
   } else {
-    p.forgot_ = info.st_size > 0;
+    p.forgot_ = size > 0;
+    std::memcpy(start.magic, kPartialMagic, sizeof start.magic);
+    start.identity = identity;
     TRIT_RETURN_IF_ERROR(p.file_.resize(0));
+    TRIT_RETURN_IF_ERROR(p.file_.write(0, &start, sizeof start));
     TRIT_RETURN_IF_ERROR(p.file_.resize(end));
-    TRIT_RETURN_IF_ERROR(p.file_.write(0, &identity, sizeof identity));
   }
   return p;
 }

@@ -17,10 +17,11 @@ namespace trit {
 class PartialFile {
  public:
   PartialFile() = default;
-  // Opens or creates it, for these matrices; `identity`: of the run. What is of another run or
-  // damaged is forgotten. kUsage when another process is writing it; kIo.
+  // Opens or creates it, for these matrices; `identity`: of the run. What is damaged is forgotten,
+  // and with `force` what another run has finished. kUsage, and nothing is changed: it is another
+  // run's and not force, it is none of our files, or another process is writing it. kIo.
   static Result<PartialFile> open(const std::string& output, uint64_t identity,
-                                  const std::vector<MatrixInfo>& matrices);
+                                  const std::vector<MatrixInfo>& matrices, bool force);
 
   bool is_open() const { return file_.is_open(); }
   const OpenFile& file() const { return file_; }

@@ -154,7 +154,7 @@ Result<std::unique_ptr<ModelWriter>> ModelWriter::create(const std::string& path
   if (resume) {
     const uint64_t identity[] = {s.file_id, *resume};
     Result<PartialFile> partial =
-        PartialFile::open(path, hash64(identity, sizeof identity, 0), s.matrices);
+        PartialFile::open(path, hash64(identity, sizeof identity, 0), s.matrices, force);
     if (!partial.ok()) return partial.status();
     s.partial = std::move(partial.value());
   } else if (spill_bytes > 0) {

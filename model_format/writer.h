@@ -42,6 +42,7 @@ class ModelWriter {
  public:
   // Creates the temporary output. kUsage when `path` exists and not `force`; kIo. `resume`: go on
   // with what an interrupted run of the same description and the same `*resume` has finished.
+  // One of another description is in the way: kUsage when not `force`.
   static Result<std::unique_ptr<ModelWriter>> create(const std::string& path,
                                                      FileDescription description, bool force,
                                                      const uint64_t* resume = nullptr);

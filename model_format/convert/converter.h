@@ -61,7 +61,8 @@ struct QuantizeReport {
 
 // `cancel` may be set from a signal handler: the run stops with kCancelled and leaves no output,
 // but the matrices that are done, in `<output>.partial`. The next run with the same options goes on
-// from there (also after a kill), to the same bytes. Dense output is copied anew each time.
+// from there (also after a kill), to the same bytes; others are refused, or with `force` begin
+// anew. Dense output is copied anew each time.
 Result<QuantizeReport> quantize(const QuantizeOptions& options, const QuantizeProgress& progress,
                                 const std::atomic<bool>& cancel);
 

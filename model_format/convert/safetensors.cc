@@ -218,9 +218,9 @@ uint64_t Safetensors::identity() const {
 #else
     const timespec time = info.st_mtim;
 #endif
+    // Not how the path is written, nor st_dev, which may be another after a restart.
     const int64_t facts[] = {info.st_size, time.tv_sec, time.tv_nsec,
                              static_cast<int64_t>(info.st_ino)};
-    hasher.update(file.path.data(), file.path.size());
     hasher.update(facts, sizeof facts);
   }
   return hasher.digest();

@@ -53,7 +53,7 @@ class Safetensors {
   Status read(const Tensor& tensor, uint64_t first, uint64_t count, uint64_t cols,
               float* out) const;
   const uint8_t* data(const Tensor& tensor) const;
-  // Of the names, sizes and times of all files.
+  // Of the inodes, sizes and times of all files.
   uint64_t identity() const;
   // kIo when a file was cut or failed since it was opened: what was read then is worth nothing.
   Status check_files() const;

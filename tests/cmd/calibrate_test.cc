@@ -34,7 +34,7 @@ ProcessResult calibrate(const TempDir& texts, const std::string& output,
 // Whether a partial file (partial_file.cc) holds that matrix whole.
 bool holds(const std::string& partial, size_t matrix) {
   const std::string bytes = read_file(partial);
-  const size_t hash = 8 + 24 * matrix + 16;
+  const size_t hash = 16 + 24 * matrix + 16;
   return bytes.size() > hash + 8 && bytes.substr(hash, 8) != std::string(8, '\0');
 }
 

@@ -86,6 +86,10 @@ TEST_CASE("wherever a run is interrupted or killed, the next one goes on to the 
     CHECK(run.noted("going on after"));
     CHECK_FALSE(run.noted("made anew"));
   }
+  run.interrupt("layers.1.o");
+  run.options.source += "/.";
+  CHECK(run.finish() == whole);
+  CHECK(run.noted("going on after"));
   run.kill_at("writing");
   CHECK(run.finish() == whole);
   CHECK(run.noted("going on after 15 finished"));
@@ -106,20 +110,28 @@ TEST_CASE("nothing is kept of a run that finished no tensor, copies or met bad w
   CHECK_FALSE(std::filesystem::exists(run.partial));
 }
 
-TEST_CASE("other options, or a source that changed, begin anew and say so") {
+TEST_CASE("other options, or a source that changed, begin anew with force only, and say so") {
   Run run;
   run.options.planes = 2;
   const std::string two = run.finish();
   run.options.planes = 3;
   run.interrupt("layers.1.o");
+  const auto begin_anew = [&] {
+    const std::string before = read_file(run.partial);
+    CHECK(run.interrupt("") == Code::kUsage);
+    CHECK(read_file(run.partial) == before);
+    run.options.force = true;
+    const std::string bytes = run.finish();
+    run.options.force = false;
+    CHECK(run.noted("made anew"));
+    CHECK_FALSE(run.noted("going on"));
+    return bytes;
+  };
   run.options.planes = 2;
-  CHECK(run.finish() == two);
-  CHECK(run.noted("made anew"));
-  CHECK_FALSE(run.noted("going on"));
+  CHECK(begin_anew() == two);
   run.interrupt("layers.1.o");
   tiny_checkpoint("Qwen2ForCausalLM", 2).write(run.options.source);
-  const std::string other = run.finish();
-  CHECK(run.noted("made anew"));
+  const std::string other = begin_anew();
   CHECK(other == run.finish());
   CHECK(other != two);
 }
@@ -134,11 +146,11 @@ TEST_CASE("damage anywhere in the partial file costs time and changes nothing") 
     CHECK(run.finish() == whole);
   };
   again("");
-  again("none of yours");
+  constexpr size_t kStart = 16;  // damaged there, it is not of this run
   again(partial.substr(0, partial.size() / 2));
   again(partial + "x");
-  again(std::string(partial.size(), '\xff'));
-  for (size_t at = 0; at < partial.size(); at += at < 400 ? 3 : partial.size() / 20) {
+  again(partial.substr(0, kStart) + std::string(partial.size() - kStart, '\xff'));
+  for (size_t at = kStart; at < partial.size(); at += at < 400 ? 3 : partial.size() / 20) {
     CAPTURE(at);
     std::string flipped = partial;
     flipped[at] = static_cast<char>(flipped[at] ^ 1);
@@ -146,8 +158,9 @@ TEST_CASE("damage anywhere in the partial file costs time and changes nothing") 
   }
 }
 
-TEST_CASE("a partial file that is a link, no file, or another's work now is left alone") {
+TEST_CASE("a partial file that is a link, no file, not ours or in use is left alone") {
   Run run;
+  run.options.force = true;
   const auto refused = [&](Code code) {
     CHECK(run.interrupt("") == code);
     CHECK_FALSE(std::filesystem::exists(run.options.output));
@@ -159,6 +172,12 @@ TEST_CASE("a partial file that is a link, no file, or another's work now is left
   std::filesystem::remove(run.partial);
   REQUIRE(mkfifo(run.partial.c_str(), 0600) == 0);
   refused(Code::kUsage);
+  std::filesystem::remove(run.partial);
+  for (const std::string mine : {"mine", "mine, and longer than the start of ours"}) {
+    write_file(run.partial, mine);
+    refused(Code::kUsage);
+    CHECK(read_file(run.partial) == mine);
+  }
   std::filesystem::remove(run.partial);
   run.interrupt("layers.1.o");
   const std::string before = read_file(run.partial);
