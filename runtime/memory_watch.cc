@@ -113,6 +113,9 @@ Result<std::unique_ptr<MemoryWatch>> MemoryWatch::start(uint64_t budget_bytes,
 }
 
 MemoryWatch::~MemoryWatch() {
+  // A byte, since the end that is closed here may be open in a child of the process.
+  while (write(stop_write_, "", 1) < 0 && errno == EINTR) {
+  }
   close(stop_write_);
   if (thread_.joinable()) thread_.join();
   close(stop_read_);

@@ -190,6 +190,20 @@ TEST_CASE("a watch without callbacks for looks starts and stops at once") {
   for (int i = 0; i < 20; ++i) CHECK(MemoryWatch::start(kMiB, [](uint64_t, Pressure) {}, {}).ok());
 }
 
+TEST_CASE("a watch stops while a child of the process lives") {
+  auto watch = MemoryWatch::start(kMiB, [](uint64_t, Pressure) {}, {});
+  REQUIRE(watch.ok());
+  const pid_t child = fork();
+  if (child == 0) {
+    sleep(10);
+    _exit(0);
+  }
+  watch.value().reset();
+  CHECK(waitpid(child, nullptr, WNOHANG) == 0);
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+}
+
 // In a program of its own: what a fork has from its parent counts as its own, but not in the group.
 TEST_CASE("child: a watch beside a process that grows" * doctest::skip()) {
   std::atomic<uint64_t> budget{0};
