@@ -37,10 +37,11 @@ class Answer {
     const bool complete = matcher_.next(text_);
     const bool refused = hand_out(matcher_.ready(), id);
     const Status appended = session_->append({&id, 1}, nullptr);
+    const bool cancelled = appended.code() == Code::kCancelled;
+    if (!appended.ok() && !cancelled) failure_ = appended;
     if (complete) return Stop::kText;
     if (refused) return Stop::kCallback;
-    if (appended.code() == Code::kCancelled) return Stop::kCancelled;
-    if (!appended.ok()) failure_ = appended;
+    if (cancelled) return Stop::kCancelled;
     return std::nullopt;
   }
 

@@ -9,15 +9,6 @@
 
 namespace trit {
 
-namespace {
-
-Status out_of_range(const char* field, uint32_t most, uint32_t found) {
-  return Status(Code::kUsage, std::string("session: ") + field + ": expected at most " +
-                                  std::to_string(most) + ", found " + std::to_string(found));
-}
-
-}  // namespace
-
 SamplingOptions default_sampling(const Model& model) {
   const GenerationDefaults& own = model.reader().generation();
   SamplingOptions o;
@@ -65,10 +56,14 @@ void Session::reach(size_t position) {
 
 Status Session::check(Span<const int32_t> ids, size_t position) const {
   TRIT_RETURN_IF_ERROR(model_->check_ids(ids));
-  if (ids.size() <= shape_.context - position) return Status();
-  return Status(Code::kLimit, "context full: " + std::to_string(ids.size()) +
-                                  " tokens after position " + std::to_string(position) +
-                                  " do not fit a context of " + std::to_string(shape_.context));
+  return check_room(ids.size(), position);
+}
+
+Status Session::check_room(size_t count, size_t position) const {
+  if (count <= shape_.context - position) return Status();
+  return Status(Code::kLimit, "context full: " + std::to_string(count) + " tokens after position " +
+                                  std::to_string(position) + " do not fit a context of " +
+                                  std::to_string(shape_.context));
 }
 
 Status Session::prefill(Span<const int32_t> ids, float* all_logits) {
@@ -78,7 +73,7 @@ Status Session::prefill(Span<const int32_t> ids, float* all_logits) {
 }
 
 Status Session::append(Span<const int32_t> ids, float* all_logits) {
-  assert(ids.size() <= shape_.context - position_);
+  TRIT_RETURN_IF_ERROR(check_room(ids.size(), position_));
   const size_t vocab = model_->config().vocab;
   reach(position_ + ids.size());
   for (size_t done = 0; done < ids.size();) {
@@ -127,7 +122,7 @@ Status Session::rewind(size_t count) {
 }
 
 Status Session::fill_cache(uint32_t count) {
-  if (count > shape_.context) return out_of_range("filled positions", shape_.context, count);
+  TRIT_RETURN_IF_ERROR(check_most("filled positions", shape_.context, count));
   const ModelConfig& config = model_->config();
   reach(count);
   // Every position takes its keys and values from another place of one run of noise in [-1, 1).

@@ -65,6 +65,7 @@ class Session {
           std::unique_ptr<SessionMemory> memory);
   void reach(size_t position);
   Status check(Span<const int32_t> ids, size_t position) const;
+  Status check_room(size_t count, size_t position) const;
 
   const std::shared_ptr<const Model> model_;
   const SessionShape shape_;

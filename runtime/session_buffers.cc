@@ -13,13 +13,13 @@ namespace {
 constexpr uint32_t kDefaultContext = 4096;
 constexpr uint32_t kDefaultChunk = 128;
 
+}  // namespace
+
 Status check_most(const char* field, uint32_t most, uint32_t found) {
   if (found <= most) return Status();
   return Status(Code::kUsage, std::string("session: ") + field + ": expected at most " +
                                   std::to_string(most) + ", found " + std::to_string(found));
 }
-
-}  // namespace
 
 Result<SessionShape> session_shape(const ModelReader& reader, const SessionOptions& options) {
   TRIT_RETURN_IF_ERROR(check_most("context", kMaxContext, options.context));

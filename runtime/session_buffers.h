@@ -26,7 +26,8 @@ struct SessionShape {
   uint32_t context, threads, chunk;
   CacheType cache_k, cache_v;
 };
-// kUsage naming the option that is out of range.
+// kUsage naming the field that is out of range.
+Status check_most(const char* field, uint32_t most, uint32_t found);
 Result<SessionShape> session_shape(const ModelReader& reader, const SessionOptions& options);
 
 struct SessionBuffers {

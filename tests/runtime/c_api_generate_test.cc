@@ -186,6 +186,22 @@ TEST_CASE("the callback stops an answer, its last token still reaches the cache"
   CHECK(trit_session_position(s) == kPrompt.size() + 3);
 }
 
+TEST_CASE("a callback that fills its own session ends the answer, nothing more") {
+  Opened o;
+  trit_session* s = o.open();
+  REQUIRE(trit_session_prompt(s, kPrompt.data(), kPrompt.size()) == TRIT_OK);
+  const auto fill = [](const char*, size_t, int32_t, void* user) {
+    auto* session = static_cast<trit_session*>(user);
+    while (trit_session_decode(session, kPrompt[0]) == TRIT_OK) {
+    }
+    return 0;
+  };
+  trit_generate_options options = generate_options(-1);
+  options.ignore_end = 1;
+  CHECK(trit_session_generate(s, &options, fill, s, nullptr) == TRIT_LIMIT);
+  CHECK(trit_session_position(s) == trit_session_context(s));
+}
+
 TEST_CASE("a cancel from another thread ends a long prefill, and the session goes on") {
   Opened o;
   const std::vector<int32_t> ids(4000, 65);

@@ -115,6 +115,21 @@ TEST_CASE("an answer that runs ends with the error when the file is cut below it
   CHECK(cutter.pieces == 5);
 }
 
+TEST_CASE("an answer that stops at the token whose pass failed is an error all the same") {
+  Demo demo(IoMode::kMap);
+  GenerateOptions options;
+  options.ignore_end = true;
+  options.user = &demo;
+  options.on_text = [](const char*, size_t, int32_t, void* user) {
+    auto* d = static_cast<Demo*>(user);
+    d->cut(d->bytes() / 3);
+    return 1;
+  };
+  const auto result = generate(demo.session.get(), options);
+  REQUIRE(!result.ok());
+  demo.check_failed(result.status());
+}
+
 TEST_CASE("planes that are not in use may go, and what was read stays") {
   Demo base(IoMode::kMap);
   const ModelReader& reader = base.model->reader();
