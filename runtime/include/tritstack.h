@@ -142,9 +142,9 @@ typedef void (*trit_on_planes)(trit_planes_reason reason, void* user);
  * before the system starts to end processes, but never below the base; more comes slowly. Each
  * change of the planes in use, which changes what the model says, is told to on_planes (may be
  * NULL): on a thread of the watch, that waits for it; it may call anything but the functions that
- * end a watch. A second watch replaces the first. A budget that is set by hand meanwhile holds
- * until the next change; to keep one, end the watch. TRIT_IO, TRIT_MEMORY: the system gives no pipe
- * or thread. */
+ * end a watch, this one among them: a second watch ends the first before it begins. A budget that
+ * is set by hand meanwhile holds until the next change; to keep one, end the watch. TRIT_IO,
+ * TRIT_MEMORY: the system gives no pipe or thread; there is no watch then. */
 TRIT_API trit_status trit_model_watch_memory(trit_model* model, uint64_t aside_bytes,
                                              trit_on_planes on_planes, void* user);
 /* Ends it, as trit_model_close() does, and waits for a callback that runs. The budget stays. */
@@ -248,8 +248,8 @@ TRIT_API trit_status trit_session_rewind(trit_session* session, size_t count);
 /* [vocab] after the last appended token; owned by the session, valid until its next call. NULL when
  * there are none: nothing appended yet, rewound, or cancelled. */
 TRIT_API const float* trit_session_logits(const trit_session* session);
-/* Stops the running prefill, decode or generate of this session soon, with TRIT_CANCELLED; without
- * one running, nothing. Any thread, also a signal handler. */
+/* Stops the running prefill, decode, prompt or generate of this session soon, with TRIT_CANCELLED;
+ * without one running, nothing. Any thread, also a signal handler. */
 TRIT_API void trit_session_cancel(trit_session* session);
 
 /* ---- sampling ---------------------------------------------------------------------------------
@@ -289,7 +289,7 @@ typedef enum trit_stop {
 
 /* text[bytes] is the next piece of the answer, always whole UTF-8 characters; empty for a token
  * that completes none or may begin a stop text. A last call with id -1 brings text that was held
- * back. Return non-zero to stop. */
+ * back. Return non-zero to stop. It calls nothing that changes the session it is called from. */
 typedef int (*trit_on_text)(const char* text, size_t bytes, int32_t id, void* user);
 
 typedef struct trit_generate_options {
@@ -308,9 +308,10 @@ typedef struct trit_generate_result {
   uint64_t tokens; /* sampled, the end token not counted */
 } trit_generate_result;
 
-/* Samples and decodes from the current logits until something stops it. The text of the answer is
- * in the cache afterwards, the end token is not. TRIT_OK for every trit_stop but cancelled, which
- * is TRIT_CANCELLED. `result` may be NULL. Without a tokenizer the text is always empty. */
+/* Set result->struct_size = sizeof *result first. Samples and decodes from the current logits until
+ * something stops it. The text of the answer is in the cache afterwards, the end token is not.
+ * TRIT_OK for every trit_stop but cancelled, which is TRIT_CANCELLED. `result` may be NULL. Without
+ * a tokenizer the text is always empty. */
 TRIT_API trit_status trit_session_generate(trit_session* session,
                                            const trit_generate_options* options,
                                            trit_on_text on_text, void* user,
