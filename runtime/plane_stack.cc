@@ -255,14 +255,15 @@ Result<std::unique_ptr<SessionMemory>> PlaneStack::claim(const SessionShape& sha
   plan_ = std::move(plan);
   session->use_ = use;
   claimed_ = true;
-  error_ = Status();
+  const uint64_t errors_before = errors_;
   lock.unlock();
   old.reset();
   lock.lock();
   const bool owned = reader_.file()->io() == IoMode::kRead;
-  changed_.wait(
-      lock, [&] { return !surplus() && (!owned || !error_.ok() || filled(current_->selection)); });
-  if (owned && !error_.ok()) return error_;
+  changed_.wait(lock, [&] {
+    return !surplus() && (!owned || errors_ != errors_before || filled(current_->selection));
+  });
+  if (owned && errors_ != errors_before) return last_error_;
   TRIT_RETURN_IF_ERROR(session->memory_.allocate(bytes));
   sessions_.push_back(session.get());
   idle_ = false;
@@ -426,6 +427,8 @@ bool PlaneStack::grow(Lock* lock) {
 // Stays with what is in use; the next change that is asked for tries again.
 void PlaneStack::give_up(const Status& status) {
   if (error_.ok()) error_ = status;
+  last_error_ = status;
+  ++errors_;
   target_ = current_->selection;
 }
 

@@ -125,7 +125,9 @@ class PlaneStack {
   const SessionMemory* committing_ = nullptr;
   bool claimed_ = false;          // there was a session: pages come in from then on
   std::vector<uint64_t> filled_;  // [blocks] bytes that came in
-  Status error_;
+  Status error_;                  // the first that settle() has not told yet
+  Status last_error_;
+  uint64_t errors_ = 0;  // so far
   bool idle_ = false, stop_ = false;
   std::thread thread_;
 };
