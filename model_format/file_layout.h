@@ -24,6 +24,7 @@ constexpr uint64_t kSkewModulus = 4096;         // streams equal modulo this ali
 constexpr uint64_t kSkewStep = 1024;            // digits of plane p start at p * this, modulo that
 constexpr uint64_t kSkewMinDigitBytes = 65536;  // smaller planes are not skewed
 constexpr uint64_t kMaxFileBytes = uint64_t{1} << 62;  // so that sums of offsets never wrap
+constexpr uint64_t kMaxHeadBytes = uint64_t{1} << 30;  // what opening a file may read
 constexpr uint32_t kMaxSections = 64;
 constexpr uint32_t kMaxNameBytes = 1024;
 

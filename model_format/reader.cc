@@ -18,9 +18,14 @@ class HeadParser {
   explicit HeadParser(ModelReader* out)
       : out_(out), file_{out->path_, "header", 0, out->head_.data(), out->size_} {}
 
-  Status parse() {
+  Status parse_start() {
     TRIT_RETURN_IF_ERROR(parse_version());
-    TRIT_RETURN_IF_ERROR(parse_header());
+    return parse_header();
+  }
+  Status parse() {
+    TRIT_RETURN_IF_ERROR(parse_start());
+    if (out_->head_.size() < out_->head_bytes_)
+      return file_error(Code::kIo, out_->path_, "changed while it was opened");
     TRIT_RETURN_IF_ERROR(parse_sections());
     TRIT_RETURN_IF_ERROR(parse_contents());
     return parse_blocks();
@@ -90,14 +95,15 @@ Status HeadParser::parse_header() {
   out_->head_bytes_ = file_.get<uint64_t>(header::kHeadBytes);
   out_->base_end_ = file_.get<uint64_t>(header::kBaseEnd);
   out_->file_id_ = file_.get<uint64_t>(header::kFileId);
-  if (out_->head_.size() < out_->head_bytes_) return too_short(out_->head_bytes_, "head_bytes");
+  if (file_.bytes < out_->head_bytes_) return too_short(out_->head_bytes_, "head_bytes");
   TRIT_RETURN_IF_ERROR(file_.require(
       header::kFileBytes, out_->file_bytes_ >= file_.bytes && out_->file_bytes_ <= kMaxFileBytes,
       "at least the size of the file, " + std::to_string(file_.bytes) + ", and at most 2^62",
       std::to_string(out_->file_bytes_)));
-  TRIT_RETURN_IF_ERROR(file_.require(header::kHeadBytes, out_->head_bytes_ >= header_bytes,
-                                     "at least header_bytes, " + std::to_string(header_bytes),
-                                     std::to_string(out_->head_bytes_)));
+  TRIT_RETURN_IF_ERROR(file_.require(
+      header::kHeadBytes, out_->head_bytes_ >= header_bytes && out_->head_bytes_ <= kMaxHeadBytes,
+      "at least header_bytes, " + std::to_string(header_bytes) + ", and at most 2^30",
+      std::to_string(out_->head_bytes_)));
   return file_.require(header::kBaseEnd, out_->base_end_ >= out_->head_bytes_,
                        "at least head_bytes, " + std::to_string(out_->head_bytes_),
                        std::to_string(out_->base_end_));
@@ -247,22 +253,19 @@ Result<ModelReader> ModelReader::open(const std::string& path, IoMode io) {
   reader.path_ = path;
   reader.file_ = std::move(file.value());
   reader.size_ = reader.file_->size();
-  TRIT_RETURN_IF_ERROR(reader.open_head());
+  // The header first: only what its hash vouches for says how much there is to read.
+  constexpr uint64_t kMaxHeader = header::kBytes + uint64_t{section_entry::kBytes} * kMaxSections;
+  TRIT_RETURN_IF_ERROR(reader.read_head(kMaxHeader));
+  TRIT_RETURN_IF_ERROR(HeadParser(&reader).parse_start());
+  TRIT_RETURN_IF_ERROR(reader.read_head(std::max(reader.head_bytes_, kMaxHeader)));
   TRIT_RETURN_IF_ERROR(HeadParser(&reader).parse());
   return reader;
 }
 
-// As long as the header says, but no longer than the file and no shorter than any section table:
-// nothing is believed yet.
-Status ModelReader::open_head() {
-  uint8_t start[header::kBytes] = {};
-  TRIT_RETURN_IF_ERROR(file_->read(0, start, std::min<uint64_t>(size_, sizeof start)));
-  const uint64_t says = load<uint64_t>(start + header::kHeadBytes.offset);
-  const uint64_t least = header::kBytes + uint64_t{section_entry::kBytes} * kMaxSections;
+Status ModelReader::read_head(uint64_t bytes) {
   // Read, not mapped: a file that is cut or changed while it is in use may turn weights into other
   // numbers, but never an index that was checked.
-  Result<MappedFile> head =
-      MappedFile::open(file_, 0, std::min(size_, std::max(says, least)), IoMode::kRead);
+  Result<MappedFile> head = MappedFile::open(file_, 0, std::min(size_, bytes), IoMode::kRead);
   if (!head.ok()) return head.status();
   head_ = std::move(head.value());
   return Status();

@@ -70,7 +70,7 @@ class ModelReader {
   friend class HeadParser;
   ModelReader() = default;
 
-  Status open_head();
+  Status read_head(uint64_t bytes);
   size_t whole_blocks_in(uint64_t size) const;
 
   std::string path_;

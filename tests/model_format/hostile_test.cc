@@ -2,9 +2,11 @@
 // with all hashes made right again, so that the checks stand alone. FORMAT.md's tables say which
 // fields there are; each refusal must name the field.
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <set>
 
 #include "model_format/checksum.h"
@@ -252,6 +254,28 @@ TEST_CASE("newer minor versions open, newer majors and other magics do not") {
   CHECK(open_status("GGUF").code() == Code::kUnsupported);
   CHECK(open_status("").code() == Code::kMalformed);
   CHECK(open_status("\x89TRT").code() == Code::kMalformed);
+}
+
+TEST_CASE("a length is believed when the hash of the header fits, and then up to 2^30") {
+  constexpr uint64_t kHuge = (uint64_t{1} << 30) + 64;
+  const TempDir folder;
+  const std::string path = folder.path("huge.trit");
+  rusage before, after;
+  getrusage(RUSAGE_SELF, &before);
+  for (const bool sealed : {false, true}) {
+    SecondReader file(mini_file(hostile_base()));
+    file.set(spec("Header")["head_bytes"], 0, kHuge);
+    file.set(spec("Header")["file_bytes"], 0, kHuge);
+    if (sealed) file.set(spec("Header")["header_hash"], 0, file.header_hash());
+    write_file(path, file.bytes);
+    std::filesystem::resize_file(path, kHuge);
+    const auto model = ModelReader::open(path);
+    REQUIRE(!model.ok());
+    CHECK(model.status().code() == Code::kMalformed);
+    CHECK(names(model.status(), sealed ? "head_bytes" : "header_hash"));
+  }
+  getrusage(RUSAGE_SELF, &after);
+  CHECK(after.ru_maxrss - before.ru_maxrss < 100 << 10);  // KiB; bytes where it counts those
 }
 
 TEST_CASE("an unknown section is skipped when optional and refused when required") {
