@@ -257,8 +257,13 @@ Status MappedFile::set_resident(const std::vector<PageRange>& pages) {
   const std::vector<PageRange> leaving = difference(resident_, pages);
   const std::vector<PageRange> coming = difference(pages, resident_);
   std::vector<PageRange> kept = difference(resident_, leaving), all = pages;
-  for (const PageRange& range : leaving) TRIT_RETURN_IF_ERROR(unmap(range));
+  Status left;
+  for (const PageRange& range : leaving) {
+    const Status unmapped = unmap(range);
+    if (left.ok()) left = unmapped;
+  }
   resident_ = std::move(kept);
+  if (!left.ok()) return left;
   for (auto range = coming.begin(); range != coming.end(); ++range) {
     const Status mapped = map(*range);
     if (mapped.ok()) continue;
