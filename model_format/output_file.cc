@@ -21,9 +21,15 @@ std::string folder_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+// The first free one: a killed process may have had our number, as in containers they all have.
 std::string temporary_name(const std::string& path) {
   const std::string name = path.substr(path.find_last_of('/') + 1);
-  return folder_of(path) + "/." + name + "." + std::to_string(getpid()) + ".tmp";
+  std::string temporary;
+  struct stat info;
+  for (int i = 0; i == 0 || lstat(temporary.c_str(), &info) == 0; ++i)
+    temporary = folder_of(path) + "/." + name + "." + std::to_string(getpid()) + "." +
+                std::to_string(i) + ".tmp";
+  return temporary;
 }
 
 std::string descriptor_name(int fd) {

@@ -1,7 +1,7 @@
 // Files that appear whole or not at all. The output has no name until publish(): where the system
-// can, not even SIGKILL leaves a trace; elsewhere a temporary `.<name>.<pid>.tmp` lies in the same
-// folder and goes with its owner. Also here: unnamed scratch files, and reads and writes at offsets
-// that are complete or an error.
+// can, not even SIGKILL leaves a trace; elsewhere a temporary `.<name>.<pid>.<n>.tmp` lies in the
+// same folder and goes with its owner. Also here: unnamed scratch files, and reads and writes at
+// offsets that are complete or an error.
 #ifndef TRITSTACK_MODEL_FORMAT_OUTPUT_FILE_H_
 #define TRITSTACK_MODEL_FORMAT_OUTPUT_FILE_H_
 

@@ -401,6 +401,16 @@ TEST_CASE("where files need names, a temporary one is used and goes") {
     CHECK(read_file(path) == (force ? "new" : "old"));
     CHECK(entries(folder) == 1);
   }
+  // A temporary of a killed process with our number stays, and is in nobody's way.
+  const std::string left = folder.path(".out." + std::to_string(getpid()) + ".0.tmp");
+  write_file(left, "left");
+  for (const bool unnamed : {false, true}) {
+    auto output = OutputFile::create(path, true, unnamed);
+    REQUIRE(output.ok());
+    CHECK(output->publish().ok());
+  }
+  CHECK(read_file(left) == "left");
+  CHECK(entries(folder) == 2);
   auto late = OutputFile::create(folder.path("late"), false, false);
   REQUIRE(late.ok());
   write_file(folder.path("late"), "precious");
