@@ -14,14 +14,6 @@ namespace {
 
 constexpr uint32_t kChunk = 64;  // tokens whose logits are in memory at once
 
-// The first `planes` planes of what has all of them.
-Matrix with_planes(Matrix matrix, const MatrixInfo& info, uint32_t planes) {
-  if (is_dense(info.encoding)) return matrix;
-  matrix.planes.planes = planes;
-  for (uint32_t p = planes; p < info.planes; ++p) matrix.planes.prefix_factor *= 3;
-  return matrix;
-}
-
 }  // namespace
 
 PlaneTrials::PlaneTrials(std::shared_ptr<const Model> model, const SessionShape& shape,
@@ -71,7 +63,8 @@ Weights PlaneTrials::weights_of(const PlaneTrial& trial) const {
                            : info.role == MatrixRole::kHead
                                ? &weights.head
                                : matrix_of(&weights.layers[info.layer], info.role);
-    *matrix = with_planes(*matrix, info, trial.planes[m]);
+    if (!is_dense(info.encoding))
+      matrix->planes = first_planes(matrix->planes, info, trial.planes[m]);
   }
   if (model_->config().tied_head) weights.head = weights.embedding;
   return weights;

@@ -34,6 +34,17 @@ bool occurs_in_utf8(uint32_t byte) {
 
 }  // namespace
 
+std::string with_spaces(std::string_view text) {
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    const size_t sign = std::min(text.find(kSpaceSign, at), text.size());
+    out += text.substr(at, sign - at);
+    if (sign < text.size()) out += ' ';
+    at = sign + kSpaceSign.size();
+  }
+  return out;
+}
+
 Result<TokenizerSection> TokenizerSection::open(Span<const uint8_t> bytes, uint32_t vocab,
                                                 std::string_view file) {
   assert(reinterpret_cast<uintptr_t>(bytes.data()) % 4 == 0);

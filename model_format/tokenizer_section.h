@@ -21,6 +21,11 @@ namespace trit {
 
 constexpr uint32_t kNoId = 0xFFFFFFFFu;
 
+// SentencePiece's own sign for a space, U+2581; our pieces hold the space.
+constexpr std::string_view kSpaceSign = "\xE2\x96\x81";
+// The text with spaces in place of those signs.
+std::string with_spaces(std::string_view text);
+
 // Stored values: never renumber.
 enum class TokenizerKind : uint32_t { kByteLevel = 0, kSentencePiece = 1 };
 

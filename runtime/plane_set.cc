@@ -78,9 +78,7 @@ TritView trit_view(const MatrixInfo& info, uint32_t planes, const uint8_t* const
   v.rows = info.rows;
   v.cols = info.cols;
   v.group = info.group;
-  v.planes = planes;
   v.encoding = info.encoding;
-  v.prefix_factor = 1;
   for (uint32_t p = 0; p < planes; ++p) {
     v.digits[p] = blocks[p] + block_scale_bytes(info, p);
     if (info.encoding == Encoding::kFree || (info.encoding == Encoding::kTied && p == 0))
@@ -88,9 +86,15 @@ TritView trit_view(const MatrixInfo& info, uint32_t planes, const uint8_t* const
     if (info.encoding == Encoding::kNative)
       v.row_scales = reinterpret_cast<const float*>(blocks[p]);
   }
+  return first_planes(v, info, planes);
+}
+
+TritView first_planes(TritView view, const MatrixInfo& info, uint32_t planes) {
+  view.planes = planes;
+  view.prefix_factor = 1;
   if (info.encoding == Encoding::kTied)
-    for (uint32_t p = planes; p < info.planes; ++p) v.prefix_factor *= 3;
-  return v;
+    for (uint32_t p = planes; p < info.planes; ++p) view.prefix_factor *= 3;
+  return view;
 }
 
 PlaneSet make_plane_set(const ModelReader& reader, const MappedFile& blocks,

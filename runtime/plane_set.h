@@ -30,6 +30,8 @@ struct PlaneSet {
 
 // The first `planes` planes of a matrix, from where their blocks are.
 TritView trit_view(const MatrixInfo& info, uint32_t planes, const uint8_t* const* blocks);
+// Those of a view that has as many or more.
+TritView first_planes(TritView view, const MatrixInfo& info, uint32_t planes);
 
 // `blocks`: addresses of the file's blocks. The selection holds the base at least.
 PlaneSet make_plane_set(const ModelReader& reader, const MappedFile& blocks,

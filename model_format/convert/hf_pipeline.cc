@@ -13,8 +13,6 @@ namespace trit {
 
 namespace {
 
-constexpr std::string_view kSpaceSign = "\xE2\x96\x81";  // U+2581
-
 // The splitters we have written out by hand, by their exact text.
 const struct {
   std::string_view pattern;

@@ -15,8 +15,6 @@ namespace trit {
 
 namespace {
 
-constexpr std::string_view kSpaceSign = "\xE2\x96\x81";  // U+2581
-
 // The printable alphabet of byte-level BPE: which byte each of its code points stands for, or -1.
 std::array<int, 0x144> printable_bytes() {
   std::array<int, 0x144> bytes;
@@ -42,14 +40,6 @@ bool from_printable(std::string_view piece, std::string* out) {
     out->push_back(static_cast<char>(bytes[code]));
   }
   return true;
-}
-
-std::string with_spaces(std::string_view piece) {
-  std::string out(piece);
-  for (size_t at = 0; (at = out.find(kSpaceSign, at)) != out.npos; ++at) {
-    out.replace(at, kSpaceSign.size(), " ");
-  }
-  return out;
 }
 
 // The value of a digit of "<0x0A>", or -1. Nothing but these sixteen: no sign, no lower case.

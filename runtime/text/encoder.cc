@@ -12,23 +12,9 @@ namespace trit {
 
 namespace {
 
-// SentencePiece's own sign for a space; our pieces hold the space.
-constexpr std::string_view kSpaceSign = "\xE2\x96\x81";
-
 // Symbols are numbered with 32 bits, so no word may be larger. Only a text of this size without a
 // place to cut is cut here.
 constexpr size_t kMaxWordBytes = size_t{1} << 30;
-
-std::string with_spaces(std::string_view text) {
-  std::string out;
-  for (size_t at = 0; at < text.size();) {
-    const size_t sign = std::min(text.find(kSpaceSign, at), text.size());
-    out += text.substr(at, sign - at);
-    if (sign < text.size()) out += ' ';
-    at = sign + kSpaceSign.size();
-  }
-  return out;
-}
 
 void strip_white_space_at_end(std::string* text) {
   size_t end = text->size();
