@@ -124,8 +124,7 @@ const ChatCommand Chat::kCommands[] = {
 
 int Chat::run() {
   std::string line;
-  while (!done_) {
-    interrupted() = false;
+  for (; !done_; forget_interrupt()) {
     watch_.show_held();
     const LineEnd end = read(&line);
     if (end == LineEnd::kEnd) break;

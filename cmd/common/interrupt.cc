@@ -10,10 +10,11 @@ namespace trit {
 
 namespace {
 
-std::atomic<bool> flag{false};
+std::atomic<bool> flag{false}, must_leave{false};
 std::atomic<trit_session*> session_to_cancel{nullptr};
 
-void on_signal(int) {
+void on_signal(int number) {
+  if (number != SIGINT) must_leave = true;
   if (flag.exchange(true)) {
     restore_terminal();
     _exit(TRIT_CANCELLED);
@@ -31,6 +32,11 @@ void catch_interrupts() {
 
 std::atomic<bool>& interrupted() {
   return flag;
+}
+
+void forget_interrupt() {
+  flag = false;
+  if (must_leave) flag = true;
 }
 
 void cancel_on_interrupt(trit_session* session) {

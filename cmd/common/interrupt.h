@@ -13,6 +13,9 @@ namespace trit {
 void catch_interrupts();
 // Set by a signal.
 std::atomic<bool>& interrupted();
+// What Ctrl-C was for has stopped, so it is over. SIGTERM and SIGHUP are for the whole program:
+// they stay.
+void forget_interrupt();
 // The session that a signal cancels too; NULL: none. Call before it is closed.
 void cancel_on_interrupt(trit_session* session);
 

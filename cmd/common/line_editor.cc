@@ -98,8 +98,8 @@ void LineBuffer::press(Key key) {
 }
 
 int TypedBytes::next() {
+  if (interrupted()) return -1;
   if (taken_ == bytes_.size()) {
-    if (interrupted()) return -1;
     taken_ = 0;
     bytes_.resize(4096);
     ssize_t n = 0;
@@ -301,7 +301,7 @@ LineEnd LineReader::read_line(std::string* line) {
       break;
     }
     searched = pending_.size();
-    const ssize_t n = ::read(STDIN_FILENO, block, sizeof block);
+    const ssize_t n = interrupted() ? -1 : ::read(STDIN_FILENO, block, sizeof block);
     if (interrupted()) return LineEnd::kInterrupt;
     if (n > 0) {
       pending_.append(block, static_cast<size_t>(n));

@@ -175,6 +175,19 @@ TEST_CASE("Ctrl-C clears a typed line; on an empty one, as a signal, it leaves w
   }
 }
 
+TEST_CASE("a signal that is not Ctrl-C ends the chat during an answer too") {
+  for (const int signal : {SIGTERM, SIGHUP}) {
+    Terminal terminal;
+    Process chat({tritstack_path(), "chat", "-m", kDemo}, terminal.options());
+    REQUIRE(terminal.shows("> "));
+    terminal.type("Tell me a story.\r");
+    REQUIRE(terminal.shows("\x1b[?2004l"));  // the line is read
+    chat.send(signal);
+    terminal.type("\x04");  // would leave with 0
+    CHECK(chat.wait().exit_code == 130);
+  }
+}
+
 TEST_CASE("a paste of several lines is one message, newlines kept") {
   Terminal terminal;
   Process chat({tritstack_path(), "chat", "-m", kDemo, "--temp", "0", "-n", "8"},
