@@ -159,8 +159,7 @@ int inspect_command(int argc, char** argv) {
                   {"--json", "", "print one JSON object", SwitchTarget{&json}}})};
   if (const auto end = parse_args(command, argc, argv)) return *end;
   announce_file(flags);
-  const IoMode io = *flags.io == "read" ? IoMode::kRead : IoMode::kMap;
-  const Result<ModelReader> reader = ModelReader::open(*flags.model, io);
+  const Result<ModelReader> reader = ModelReader::open(*flags.model);
   if (!reader.ok()) return fail(reader.status());
   json ? print_json(reader.value(), sizes) : print_text(reader.value(), sizes);
   return TRIT_OK;

@@ -143,7 +143,6 @@ int plan_command(int argc, char** argv) {
   if (flags.json && flags.plot)
     return fail(TRIT_USAGE, "plan: --json and --plot both write to standard output");
   announce_file(flags.model);
-  // Mapped in any case: of the file only the head is looked at.
   const Result<ModelReader> reader = ModelReader::open(*flags.model.model);
   if (!reader.ok()) return fail(reader.status());
   const Result<Plan> plan = make_plan(flags.model, reader.value());

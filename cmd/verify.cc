@@ -17,7 +17,7 @@ int verify_command(int argc, char** argv) {
   const CommandLine command = {
       "verify", "check every byte of a .trit file", "  tritstack verify qwen.trit\n",
       join_flags(file_flags(&flags),
-                 {{"--json", "", "print one JSON object", SwitchTarget{&json}}})};
+                 {io_flag(&flags), {"--json", "", "print one JSON object", SwitchTarget{&json}}})};
   if (const auto end = parse_args(command, argc, argv)) return *end;
   announce_file(flags);
   const IoMode io = *flags.io == "read" ? IoMode::kRead : IoMode::kMap;

@@ -22,8 +22,6 @@ std::vector<Flag> opening_flags(ModelFlags* flags) {
   return {
       {"-t, --threads", "N", "threads (default: the fast cores this process may use)",
        IntegerTarget{&flags->threads, 1, 1024}},
-      {"--io", "mmap|read", "map the file or read it into memory",
-       TextTarget{&flags->io, {"mmap", "read"}}},
       {"--verbose", "", "show what was decided", SwitchTarget{&flags->verbose}},
   };
 }
@@ -43,8 +41,14 @@ std::vector<Flag> model_flags(ModelFlags* flags) {
   return join_flags(
       {{"-m, --model", "FILE", "the .trit file", TextTarget{&flags->model, {}}, kRequired},
        {"--verify", "head|full", "check the head and structure, or every block too",
-        TextTarget{&flags->verify, {"head", "full"}}}},
+        TextTarget{&flags->verify, {"head", "full"}}},
+       io_flag(flags)},
       opening_flags(flags));
+}
+
+Flag io_flag(ModelFlags* flags) {
+  return {"--io", "mmap|read", "map the file or read it into memory",
+          TextTarget{&flags->io, {"mmap", "read"}}};
 }
 
 std::vector<Flag> file_flags(ModelFlags* flags) {
@@ -115,7 +119,7 @@ std::vector<Flag> join_flags(std::vector<Flag> a, const std::vector<Flag>& b,
 
 void announce_file(const ModelFlags& flags) {
   if (!flags.verbose) return;
-  note("io " + *flags.io + ", threads 1" +
+  note(std::string("threads 1") +
        (flags.threads.value_or(1) > 1 ? " (more have nothing to do here)" : ""));
 }
 

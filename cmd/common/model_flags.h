@@ -41,6 +41,7 @@ std::vector<Flag> model_flags(ModelFlags* flags);    // which model, how it is o
 std::vector<Flag> session_flags(ModelFlags* flags);  // how it is run
 std::vector<Flag> shape_flags(ModelFlags* flags);    // those of them that memory depends on
 std::vector<Flag> file_flags(ModelFlags* flags);     // for commands that look at the file alone
+Flag io_flag(ModelFlags* flags);                     // and at more of it than its head
 
 struct SamplingFlags {
   std::optional<double> temperature, top_p, min_p, repeat_penalty, presence_penalty,
