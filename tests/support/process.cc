@@ -60,7 +60,7 @@ Process::Process(const std::vector<std::string>& arguments, const ProcessOptions
 }
 
 void Process::send(int signal) const {
-  kill(pid_, signal);
+  if (pid_ > 0) kill(pid_, signal);  // -1, not started, would be every process there is
 }
 
 uint64_t Process::peak_bytes() const {
