@@ -148,6 +148,8 @@ trit_status trit_model_get_info(const trit_model* model, trit_model_info* info) 
     const ResidentPlanes resident = m.resident();
     i.planes = resident.layers;
     i.head_planes = resident.head;
+    i.fewest_planes = resident.fewest_layers;
+    i.fewest_head_planes = resident.fewest_head;
     i.dense = m.dense();
     i.dense_f32 = m.dense_f32();
     i.has_tokenizer = m.tokenizer() != nullptr;

@@ -56,7 +56,10 @@ class PlaneViews {
   }
 
   void count(const MatrixInfo& info, uint32_t blocks, uint32_t planes) {
-    uint32_t& most = is_layer_role(info.role) ? resident_.layers : resident_.head;
+    const bool layer = is_layer_role(info.role);
+    uint32_t& most = layer ? resident_.layers : resident_.head;
+    uint32_t& fewest = layer ? resident_.fewest_layers : resident_.fewest_head;
+    if (planes > 0) fewest = fewest == 0 ? planes : std::min(fewest, planes);
     most = std::max(most, planes);
     resident_.blocks += blocks;
     resident_.parameters += static_cast<uint64_t>(info.rows) * info.cols;

@@ -13,9 +13,11 @@
 
 namespace trit {
 
-// Planes of one kind of matrix that are in use: the most of any, 0 when all are dense.
+// Planes of one kind of matrix that are in use: the most and the fewest of any, 0 when all are
+// dense.
 struct ResidentPlanes {
   uint32_t layers = 0, head = 0;
+  uint32_t fewest_layers = 0, fewest_head = 0;
   uint64_t blocks = 0;
   uint64_t weight_bytes = 0;  // that one token reads: without a separate embedding
   uint64_t parameters = 0;    // weights of all matrices

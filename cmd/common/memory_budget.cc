@@ -10,10 +10,13 @@ namespace trit {
 
 namespace {
 
-std::string planes_text(const char* what, uint32_t used, const std::optional<int64_t>& asked) {
-  const std::string text = format("%s %u", what, used);
-  if (asked.value_or(0) <= used) return text;
-  return text + format(" (all there are, %lld asked)", static_cast<long long>(*asked));
+std::string planes_text(const char* what, uint32_t fewest, uint32_t most) {
+  return fewest == most ? format("%s %u", what, most) : format("%s %u-%u", what, fewest, most);
+}
+
+std::string asked_text(uint32_t used, const std::optional<int64_t>& asked) {
+  if (asked.value_or(0) <= used) return "";
+  return format(" (all there are, %lld asked)", static_cast<long long>(*asked));
 }
 
 const char* reason_text(trit_planes_reason reason) {
@@ -60,11 +63,13 @@ int fail_in_budget(trit_status status, const ModelFlags& flags) {
 
 std::string planes_in_use(const ModelFlags& flags, const trit_model_info& info) {
   if (info.dense) return info.dense_f32 ? "dense f32" : "dense bf16";
-  std::string text = planes_text("planes", info.planes, flags.planes) + ", " +
-                     planes_text("head planes", info.head_planes, flags.head_planes);
+  const std::string layers = planes_text("planes", info.fewest_planes, info.planes),
+                    head = planes_text("head planes", info.fewest_head_planes, info.head_planes);
   if (info.prefix_blocks < info.blocks_present)
-    text += format(", %u of %u blocks", info.blocks_in_use, info.blocks_stored);
-  return text;
+    return layers + ", " + head +
+           format(", %u of %u blocks", info.blocks_in_use, info.blocks_stored);
+  return layers + asked_text(info.planes, flags.planes) + ", " + head +
+         asked_text(info.head_planes, flags.head_planes);
 }
 
 std::string memory_in_use(const ModelFlags& flags, const trit_model_info& info) {

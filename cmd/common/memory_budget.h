@@ -19,7 +19,7 @@ int set_aside(uint64_t bytes, trit_model* model, ModelFlags* flags);
 // trit_last_error(), and what was set aside when that is why.
 int fail_in_budget(trit_status status, const ModelFlags& flags);
 
-// "planes 3, head planes 3, 75 of 88 blocks"; where more were asked for than there are, that too.
+// "planes 2-3, head planes 3, 75 of 88 blocks"; where more were asked for than there are, that too.
 std::string planes_in_use(const ModelFlags& flags, const trit_model_info& info);
 // "memory 10.1 MiB of 10.5 MiB".
 std::string memory_in_use(const ModelFlags& flags, const trit_model_info& info);

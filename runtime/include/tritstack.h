@@ -99,6 +99,8 @@ typedef struct trit_model_info {
   uint64_t resident_bytes; /* of the whole process with these planes and all open sessions */
   uint64_t smallest_bytes; /* the least budget that the open sessions leave possible */
   uint32_t prefix_blocks;  /* the planes in use are among the first so many of blocks_stored */
+  uint32_t fewest_planes;  /* as planes and head_planes, but the fewest in use of any matrix */
+  uint32_t fewest_head_planes;
 } trit_model_info;
 /* Fills *info; set info->struct_size = sizeof *info first. */
 TRIT_API trit_status trit_model_get_info(const trit_model* model, trit_model_info* info);

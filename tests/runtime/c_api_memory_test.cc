@@ -55,6 +55,12 @@ TEST_CASE("a budget changes planes, and one that is too small says which one wor
   CHECK(least.resident_bytes == before.smallest_bytes);
   CHECK(least.prefix_blocks < before.prefix_blocks);
   CHECK(least.planes == 2);
+  CHECK(least.fewest_planes == 2);
+  REQUIRE(trit_model_set_memory(o.model, before.resident_bytes - 1) == TRIT_OK);
+  REQUIRE(trit_model_settle(o.model) == TRIT_OK);
+  CHECK(info_of(o.model).planes == 3);
+  CHECK(info_of(o.model).fewest_planes + info_of(o.model).fewest_head_planes < 3 + 4);
+  REQUIRE(trit_model_set_memory(o.model, before.smallest_bytes) == TRIT_OK);
   // Another session has no room; by force it runs.
   trit_session* second = nullptr;
   CHECK(trit_session_open(o.model, nullptr, &second) == TRIT_MEMORY);
