@@ -42,7 +42,9 @@ CommandLine command_line(ChatFlags* f) {
       {"--drop-oldest", "", "when the context is full, forget the oldest turns and say so",
        SwitchTarget{&f->drop_oldest}},
   };
-  return {"chat", "talk to a model; without a terminal each line of input is one turn",
+  return {"chat",
+          "talk to a model; without a terminal each line of input is one turn; /help lists "
+          "commands\n(a line that begins with / and is none: put a space before it)",
           "  tritstack chat -m qwen.trit\n"
           "  tritstack chat -m qwen.trit -sys 'You are brief.' --reasoning off\n"
           "  printf 'Tell me a story.\\n' | tritstack chat -m qwen.trit --temp 0\n",
@@ -137,7 +139,7 @@ int Chat::run() {
   return code_;
 }
 
-// Whether the line was a command. Off a terminal a line that only looks like one is a turn.
+// Whether the line was a command, or looks like one.
 bool Chat::take_command(const std::string& line) {
   if (line[0] != '/') return false;
   const size_t space = std::min(line.find_first_of(" \n"), line.size());
@@ -150,9 +152,9 @@ bool Chat::take_command(const std::string& line) {
     }
     names.emplace_back(command.name);
   }
-  if (terminal_)
-    note("unknown command " + name + ", the nearest is " + std::string(nearest_name(name, names)));
-  return terminal_;
+  note("unknown command " + name + nearest_name(name, names) +
+       "; a space before it makes it a message");
+  return true;
 }
 
 void Chat::help(const std::string&) {
@@ -221,7 +223,7 @@ void Chat::stats(const std::string&) {
 void Chat::answer() {
   Answer answer = conversation_->prepare(flags_.drop_oldest);
   if (answer.dropped_turns > 0)
-    note(format("the context is full: the oldest %d turns are forgotten", answer.dropped_turns));
+    note(format("the context is full: oldest turns forgotten: %d", answer.dropped_turns));
   if (answer.code == TRIT_OK) conversation_->generate(&answer);
   after_answer(answer);
 }

@@ -69,8 +69,8 @@ int dispatch(int argc, char** argv) {
     if (word == command.name) return command.run(argc - 1, argv + 1);
     names.emplace_back(command.name);
   }
-  return fail(TRIT_USAGE, "unknown command " + quoted(word) + ", the nearest is " +
-                              std::string(nearest_name(word, names)));
+  return fail(TRIT_USAGE, "unknown command " + quoted(word) + nearest_name(word, names) +
+                              " (see tritstack --help)");
 }
 
 // A closed descriptor 1 would become the number of the next file opened, and results would be

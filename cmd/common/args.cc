@@ -66,7 +66,7 @@ bool assign(const SizeTarget& target, std::string_view text, std::string* expect
     return true;
   }
   if (target.automatic) *expected += ", or auto";
-  if (!parse_size(text, &value)) return false;
+  if (!parse_size(text, &value) || value == 0) return false;
   *target.value = value;
   return true;
 }
@@ -171,8 +171,7 @@ class ArgumentWalk {
     const std::string_view name = word.substr(0, equals);
     const Flag* flag = find(name);
     if (!flag) {
-      return usage_error(command_, "unknown flag " + quoted(name) + ", the nearest is " +
-                                       std::string(nearest_name(name, known_)));
+      return usage_error(command_, "unknown flag " + quoted(name) + nearest_name(name, known_));
     }
     const bool is_switch = std::holds_alternative<SwitchTarget>(flag->target);
     if (equals != std::string_view::npos) {
@@ -260,10 +259,12 @@ bool parse_number(std::string_view text, double* value) {
   return end == copy.c_str() + copy.size() && std::isfinite(*value);
 }
 
-std::string_view nearest_name(std::string_view word, const std::vector<std::string_view>& names) {
-  return *std::min_element(names.begin(), names.end(), [&](auto a, auto b) {
-    return edit_distance(word, a) < edit_distance(word, b);
-  });
+std::string nearest_name(std::string_view word, const std::vector<std::string_view>& names) {
+  const std::string_view nearest = *std::min_element(
+      names.begin(), names.end(),
+      [&](auto a, auto b) { return edit_distance(word, a) < edit_distance(word, b); });
+  if (2 * edit_distance(word, nearest) >= word.size()) return "";
+  return ", the nearest is " + std::string(nearest);
 }
 
 }  // namespace trit

@@ -64,8 +64,9 @@ int print_version();
 bool parse_integer(std::string_view text, int64_t* value);
 bool parse_number(std::string_view text, double* value);
 
-// The candidate with the smallest edit distance (the first of equals); `names` is not empty.
-std::string_view nearest_name(std::string_view word, const std::vector<std::string_view>& names);
+// ", the nearest is NAME": the candidate with the smallest edit distance (the first of equals), or
+// nothing where that is half of the word. `names` is not empty.
+std::string nearest_name(std::string_view word, const std::vector<std::string_view>& names);
 
 }  // namespace trit
 
