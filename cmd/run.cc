@@ -53,6 +53,9 @@ CommandLine command_line(RunOptions* o) {
 int check(const RunOptions& o) {
   if (o.tokens && (o.prompt || o.file || o.chat))
     return fail(TRIT_USAGE, "run: --tokens goes without -p, -f and --chat");
+  if (!o.chat && (o.system || *o.reasoning != "auto"))
+    return fail(TRIT_USAGE, "run: -sys and --reasoning go with --chat");
+  if (o.chat && o.special) return fail(TRIT_USAGE, "run: --special goes without --chat");
   if (!o.tokens && !o.prompt && !o.file && !stdin_is_piped())
     return fail(TRIT_USAGE, "run: missing -p TEXT, -f FILE or --tokens IDS");
   return TRIT_OK;

@@ -54,6 +54,14 @@ TEST_CASE("a list of ids is whole and in range, or the error names its flag and 
   CHECK(tritstack({"logits", "-m", tiny_path(), "--tokens", " 1 , 2\t3,0,99 "}).exit_code == 0);
 }
 
+TEST_CASE("flags of run that have nothing to do without --chat, or with it, are refused") {
+  check_error({"run", "-m", "x", "-p", "x", "-sys", "Be brief."}, 2,
+              "-sys and --reasoning go with");
+  check_error({"run", "-m", "x", "-p", "x", "--reasoning", "on"}, 2,
+              "-sys and --reasoning go with");
+  check_error({"run", "-m", "x", "-p", "x", "--chat", "--special"}, 2, "goes without --chat");
+}
+
 TEST_CASE("flags that --dense leaves nothing to do are refused, naming both") {
   for (const char* flag : {"--planes", "--head-planes", "--group", "--encoding"}) {
     const char* value = flag == std::string("--encoding") ? "free" : "3";
