@@ -113,8 +113,9 @@ void print_rows(const Plan& plan) {
     if (!p.here) line += "  not here yet";
     print(color && chosen ? "\x1b[1m" + line + "\x1b[0m\n" : line + "\n");
   }
+  print("\nplanes and head: what --planes and --head-planes pin, where both are whole numbers\n");
   if (!plan.measured)
-    print("\nrel. loss: what fewer planes add to the loss, by estimate; base planes = 100 %\n");
+    print("rel. loss: what fewer planes add to the loss, by estimate; base planes = 100 %\n");
 }
 
 // What the budget is, what it buys, and how to get the same again.

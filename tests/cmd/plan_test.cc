@@ -150,6 +150,7 @@ TEST_CASE("the table marks the choice, has whole plane counts and says what fill
   CHECK(count(table, "\n  3       3") == 1);
   CHECK(count(table, "\n  2-3     3") >= 5);
   CHECK(count(table, "100.0 %") == 1);
+  CHECK(count(table, "\nplanes and head: what --planes and --head-planes pin") == 1);
   for (const char* kind :
        {"weights  ", "KV cache", "activations", "tokenizer and tables", "process"})
     CHECK(count(table, std::string("\n  ") + kind) == 1);
