@@ -97,7 +97,9 @@ Result<std::shared_ptr<const InputFile>> InputFile::open(const std::string& path
   std::shared_ptr<InputFile> file(new InputFile(path, fd));
   struct stat info;
   if (fstat(fd, &info) != 0) return io_error(path, "stat", errno);
-  if (S_ISDIR(info.st_mode)) return io_error(path, "read", EISDIR);
+  if (S_ISDIR(info.st_mode))
+    return file_error(Code::kIo, path,
+                      "a folder; tritstack quantize makes a .trit file of a Hugging Face folder");
   if (!S_ISREG(info.st_mode)) return file_error(Code::kIo, path, "not a regular file");
   if (io == IoMode::kAuto) io = on_network(fd) ? IoMode::kRead : IoMode::kMap;
   file->io_ = io;

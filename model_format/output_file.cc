@@ -111,6 +111,7 @@ Result<OpenFile> open_scratch(const std::string& path) {
 
 Result<OutputFile> OutputFile::create(const std::string& path, bool force, bool unnamed) {
   struct stat info;
+  if (path == "-") return file_error(Code::kUsage, path, "standard output is no file to write to");
   if (path.empty() || path.back() == '/')
     return file_error(Code::kUsage, quoted(path), "not a file name to write to");
   if (lstat(path.c_str(), &info) == 0) {

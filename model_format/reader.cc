@@ -66,7 +66,9 @@ Status HeadParser::parse_version() {
     return file_error(Code::kUnsupported, out_->path_, ".trit files need a little-endian machine");
   const size_t present = std::min<size_t>(file_.bytes, sizeof kMagic);
   if (present > 0 && std::memcmp(file_.data, kMagic, present) != 0)
-    return file_.bad(header::kMagic, "a .trit file",
+    return file_.bad(header::kMagic,
+                     "a .trit file (tritstack quantize makes one of a Hugging Face folder, and "
+                     "goes on with a .partial file; GGUF is not read)",
                      quoted({reinterpret_cast<const char*>(file_.data), present}),
                      Code::kUnsupported);
   if (file_.bytes < header::kBytes) return too_short(header::kBytes, "the header");
@@ -95,11 +97,14 @@ Status HeadParser::parse_header() {
   out_->head_bytes_ = file_.get<uint64_t>(header::kHeadBytes);
   out_->base_end_ = file_.get<uint64_t>(header::kBaseEnd);
   out_->file_id_ = file_.get<uint64_t>(header::kFileId);
-  if (file_.bytes < out_->head_bytes_) return too_short(out_->head_bytes_, "head_bytes");
-  TRIT_RETURN_IF_ERROR(file_.require(
-      header::kFileBytes, out_->file_bytes_ >= file_.bytes && out_->file_bytes_ <= kMaxFileBytes,
-      "at least the size of the file, " + std::to_string(file_.bytes) + ", and at most 2^62",
-      std::to_string(out_->file_bytes_)));
+  if (file_.bytes < out_->head_bytes_)
+    return too_short(out_->head_bytes_, "head_bytes; of a download, wait for more");
+  if (file_.bytes > out_->file_bytes_)
+    return bad_field(Code::kMalformed, file_.file, "size", "end of file",
+                     "at most " + std::to_string(out_->file_bytes_) + " bytes (file_bytes)",
+                     std::to_string(file_.bytes - out_->file_bytes_) + " more after the model");
+  TRIT_RETURN_IF_ERROR(file_.require(header::kFileBytes, out_->file_bytes_ <= kMaxFileBytes,
+                                     "at most 2^62", std::to_string(out_->file_bytes_)));
   TRIT_RETURN_IF_ERROR(file_.require(
       header::kHeadBytes, out_->head_bytes_ >= header_bytes && out_->head_bytes_ <= kMaxHeadBytes,
       "at least header_bytes, " + std::to_string(header_bytes) + ", and at most 2^30",

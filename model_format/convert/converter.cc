@@ -39,9 +39,14 @@ Status check_options(const QuantizeOptions& o) {
   if (o.output.empty()) return Status(Code::kUsage, "-o: expected a file name, found nothing");
   std::error_code error;
   const fs::file_status source = fs::status(o.source, error);
-  if (!fs::exists(source)) return io_error(o.source, "open", error ? error.value() : ENOENT);
+  if (!fs::exists(source) && (!error || error.value() == ENOENT))
+    return file_error(Code::kIo, o.source,
+                      "no such folder; hf download ORG/NAME --local-dir NAME gets one");
+  if (!fs::exists(source)) return io_error(o.source, "open", error.value());
   if (!fs::is_directory(source))
-    return Status(Code::kUsage, o.source + ": expected a Hugging Face folder, found a file");
+    return Status(Code::kUsage, o.source +
+                                    ": expected a Hugging Face folder, the one in which "
+                                    "config.json and *.safetensors lie, found a file");
   // --force must never replace what is being read.
   for (fs::directory_iterator it(o.source, error), end; !error && it != end; it.increment(error)) {
     std::error_code ignored;
