@@ -156,6 +156,7 @@ Status measure(const Test& test, Session* session, Measured* m) {
 int run_once(const BenchPlan& plan, const Test& test, trit_model* model, Measured* m) {
   ModelFlags flags = plan.flags;
   flags.threads = test.threads;
+  if (test.planes) flags.planes = test.planes;
   flags.context = int64_t{test.depth} + test.tokens();
   reset_peak_rss();
   SessionHandle handle;

@@ -160,6 +160,7 @@ trit_status trit_model_get_info(const trit_model* model, trit_model_info* info) 
     i.memory_bytes = figures.budget_bytes;
     i.resident_bytes = figures.resident_bytes;
     i.smallest_bytes = figures.smallest_bytes;
+    i.whole_bytes = figures.whole_bytes;
     i.blocks_in_use = static_cast<uint32_t>(resident.blocks);
     i.file_bytes = reader.file_bytes();
     i.weight_bytes = resident.weight_bytes;

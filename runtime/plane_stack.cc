@@ -11,6 +11,8 @@
 #include <system_error>
 #include <utility>
 
+#include "runtime/available_memory.h"
+
 namespace trit {
 
 namespace {
@@ -117,15 +119,14 @@ size_t PlaneStack::whole_blocks_now() const {
 Status PlaneStack::too_small(const MemoryPlan& plan, uint64_t budget) const {
   const MemoryUse use = plan.use(reader_.base_blocks());
   const auto part = [](const char* name, uint64_t bytes) {
-    return std::string(name) + " " + std::to_string(bytes);
+    return std::string(", ") + name + " " + size_text(bytes);
   };
   return Status(Code::kMemory,
                 reader_.path() + ": memory: expected at least " + std::to_string(use.total()) +
-                    " bytes (" + part("base planes", use.weights) + ", " +
-                    part("cache", use.cache) + ", " +
-                    part("activations", use.activations + use.threads) + ", " +
-                    part("tokenizer and tables", use.head + use.tokenizer) + ", " +
-                    part("process", use.process) + "), found " + std::to_string(budget));
+                    " bytes (" + size_text(use.total()) + part("base planes", use.weights) +
+                    part("cache", use.cache) + part("activations", use.activations + use.threads) +
+                    part("tokenizer and tables", use.head + use.tokenizer) +
+                    part("process", use.process) + "), found " + size_text(budget));
 }
 
 Result<PlaneSelection> PlaneStack::choose(const MemoryPlan& plan, uint64_t budget,
@@ -228,6 +229,7 @@ PlaneStack::Figures PlaneStack::figures() const {
   f.budget_bytes = budget_;
   f.resident_bytes = plan_.bytes(current_->selection.blocks);
   f.smallest_bytes = plan_.smallest();
+  f.whole_bytes = plan_.bytes(whole_blocks_);
   f.blocks = current_->selection.blocks;
   f.whole_blocks = whole_blocks_;
   return f;
@@ -242,8 +244,8 @@ Result<std::unique_ptr<SessionMemory>> PlaneStack::claim(const SessionShape& sha
   // process when the cache fills.
   if (bytes > physical_bytes())
     return Status(Code::kMemory, "session: a context of " + std::to_string(shape.context) +
-                                     " needs " + std::to_string(bytes) +
-                                     " bytes, more than there are; try a smaller context");
+                                     " needs " + size_text(bytes) +
+                                     ", more than there is; try a smaller context");
   std::unique_ptr<SessionMemory> session(new SessionMemory(this));
   Lock lock(mutex_);
   sessions_.reserve(sessions_.size() + 1);

@@ -73,6 +73,7 @@ class PlaneStack {
     uint64_t budget_bytes;    // 0: none
     uint64_t resident_bytes;  // the plan's, with the set in use and all sessions
     uint64_t smallest_bytes;  // the least budget that works, with all sessions
+    uint64_t whole_bytes;     // the least that leaves nothing out
     size_t blocks;            // the prefix in use
     size_t whole_blocks;      // of the file, when last looked at
   };

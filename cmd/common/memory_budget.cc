@@ -56,9 +56,13 @@ int set_aside(uint64_t bytes, trit_model* model, ModelFlags* flags) {
 }
 
 int fail_in_budget(trit_status status, const ModelFlags& flags) {
-  if (status != TRIT_MEMORY || flags.aside == 0) return fail(status);
-  return fail(status, format("%s; this command needs another %llu for itself", trit_last_error(),
-                             static_cast<unsigned long long>(flags.aside)));
+  if (status != TRIT_MEMORY) return fail(status);
+  const std::string aside = flags.aside
+                                ? format("; this command needs another %llu bytes for itself",
+                                         static_cast<unsigned long long>(flags.aside))
+                                : "";
+  return fail(status, trit_last_error() + aside +
+                          "; a smaller -c or -ctk q8_0 -ctv q8_0 makes the cache smaller");
 }
 
 std::string planes_in_use(const ModelFlags& flags, const trit_model_info& info) {

@@ -7,6 +7,8 @@
 #include "cmd/common/error.h"
 #include "cmd/common/interrupt.h"
 #include "cmd/common/memory_budget.h"
+#include "runtime/available_memory.h"
+#include "runtime/default_threads.h"
 
 namespace trit {
 
@@ -21,13 +23,31 @@ trit_cache_type cache_type(const std::optional<std::string>& name) {
 std::vector<Flag> opening_flags(ModelFlags* flags) {
   return {
       {"-t, --threads", "N", "threads (default: the fast cores this process may use)",
-       IntegerTarget{&flags->threads, 1, 1024}},
+       IntegerTarget{&flags->threads, 1, kMaxThreads}},
       {"--verbose", "", "show what was decided", SwitchTarget{&flags->verbose}},
   };
 }
 
 const char* cache_name(const std::optional<std::string>& name, const trit_model_info& info) {
   return name ? name->c_str() : info.dense_f32 ? "f32" : "f16";
+}
+
+std::string pin_text(const std::optional<int64_t>& planes) {
+  return planes ? std::to_string(*planes) : "all";
+}
+
+// Planes that were asked for are those that run, whatever the budget.
+int check_pinned(const ModelFlags& flags, const trit_model_info& info) {
+  const bool pinned = flags.planes || flags.head_planes;
+  if (!pinned || info.memory_bytes == 0 || info.resident_bytes == info.whole_bytes) return TRIT_OK;
+  const uint64_t needed = info.whole_bytes + flags.aside;
+  return fail(TRIT_MEMORY,
+              format("%s: memory: expected at least %llu bytes, %s, for planes %s and head planes "
+                     "%s, found %s; --planes and --head-planes pin",
+                     flags.model->c_str(), static_cast<unsigned long long>(needed),
+                     size_text(needed).c_str(), pin_text(flags.planes).c_str(),
+                     pin_text(flags.head_planes).c_str(),
+                     size_text(info.memory_bytes + flags.aside).c_str()));
 }
 
 }  // namespace
@@ -77,9 +97,11 @@ std::vector<Flag> shape_flags(ModelFlags* flags) {
 
 std::vector<Flag> session_flags(ModelFlags* flags) {
   return join_flags(
-      {{"--planes", "N", "planes of the layer matrices in use (default: what --memory holds)",
+      {{"--planes", "N",
+        "planes of the layer matrices in use, no fewer (default: what --memory holds)",
         IntegerTarget{&flags->planes, 1, kMostPlanes}},
-       {"--head-planes", "N", "planes of embedding and head in use (default: the same)",
+       {"--head-planes", "N",
+        "planes of embedding and head in use (default: the same; with --planes all)",
         IntegerTarget{&flags->head_planes, 1, kMostPlanes}}},
       shape_flags(flags),
       {{"--force", "", "run in too little memory too, slowly", SwitchTarget{&flags->force}},
@@ -173,7 +195,7 @@ int open_session(const ModelFlags& flags, trit_model* model, uint32_t default_co
     return fail_in_budget(s, flags);
   session->reset(opened);
   cancel_on_interrupt(opened);
-  return TRIT_OK;
+  return check_pinned(flags, model_info(model));
 }
 
 void announce(const ModelFlags& flags, const trit_model* model, const trit_session* session) {

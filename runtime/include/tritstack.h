@@ -101,6 +101,7 @@ typedef struct trit_model_info {
   uint32_t prefix_blocks;  /* the planes in use are among the first so many of blocks_stored */
   uint32_t fewest_planes;  /* as planes and head_planes, but the fewest in use of any matrix */
   uint32_t fewest_head_planes;
+  uint64_t whole_bytes; /* resident_bytes with all planes that set_planes lets in and are here */
 } trit_model_info;
 /* Fills *info; set info->struct_size = sizeof *info first. */
 TRIT_API trit_status trit_model_get_info(const trit_model* model, trit_model_info* info);

@@ -115,7 +115,42 @@ TEST_CASE("too little memory exits with 6 and the least that works; --force runs
   }
   // A context that does not fit beside the base is refused too: -c is never reduced.
   const std::string budget = middle_budget({"-c", "16"});
-  check_error({"run", "-m", kDemo, "-p", "x", "-c", "200000", "--memory", budget}, 6, "cache ");
+  check_error({"run", "-m", kDemo, "-p", "x", "-c", "200000", "--memory", budget}, 6,
+              "; a smaller -c or -ctk q8_0");
+  check_error({"run", "-m", kDemo, "-p", "x", "--memory", "0"}, 2, "a size such as 700M");
+  const std::string large =
+      tritstack({"run", "-m", kDemo, "-p", "x", "-c", "10000000", "--memory", "512M"}).err;
+  CHECK(large.find(", cache 19.1 GiB, ") != std::string::npos);
+  CHECK(large.find("found 512.0 MiB; ") != std::string::npos);
+}
+
+TEST_CASE("--planes pins: in a budget that they do not fit, exit 6 with what they need") {
+  const std::vector<std::string> run = {"run",
+                                        "-m",
+                                        kDemo,
+                                        "-p",
+                                        "x",
+                                        "-n",
+                                        "2",
+                                        "-c",
+                                        "64",
+                                        "--memory",
+                                        middle_budget({"-c", "64"})};
+  const auto with = [&](std::vector<std::string> flags) {
+    flags.insert(flags.begin(), run.begin(), run.end());
+    return flags;
+  };
+  CHECK(tritstack(run).exit_code == 0);
+  for (const auto& flags : std::vector<std::vector<std::string>>{
+           {"--planes", "3"}, {"--planes", "9", "--force"}, {"--head-planes", "4"}})
+    check_error(with(flags), 6, "--planes and --head-planes pin");
+  const std::string err = tritstack(with({"--planes", "3"})).err, before = "expected at least ";
+  const size_t number = err.find(before) + before.size();
+  const std::string needed = err.substr(number, err.find(' ', number) - number);
+  const ProcessResult fits = tritstack(with({"--planes", "3", "--memory", needed}));
+  CHECK(fits.err.find("planes 3, head planes 4: ") != std::string::npos);
+  const ProcessResult base = tritstack(with({"--planes", "2", "--head-planes", "3"}));
+  CHECK(base.err.find("planes 2, head planes 3: ") != std::string::npos);
 }
 
 TEST_CASE("what a command needs for itself is part of the budget") {
