@@ -199,6 +199,10 @@ std::string time_text() {
   return text;
 }
 
+std::string parameters_text(double count) {
+  return count < 1e9 ? format("%.2f M", count / 1e6) : format("%.2f B", count / 1e9);
+}
+
 BenchRow make_row(const BenchPlan& plan, const Test& test, const Measured& m,
                   const Rooflines& roof) {
   std::vector<double> speeds, times;
@@ -254,7 +258,7 @@ BenchRow make_row(const BenchPlan& plan, const Test& test, const Measured& m,
   row.columns = {
       {"model", m.name},
       {"size", format("%.1f MiB", static_cast<double>(m.weight_bytes) / (1 << 20))},
-      {"params", format("%.2f B", static_cast<double>(m.parameters) / 1e9)},
+      {"params", parameters_text(static_cast<double>(m.parameters))},
       {"planes", format("%u+%u %s", m.planes, m.head_planes, m.encoding.c_str())},
       {"isa", isa},
       {"threads", format("%u", test.threads)},
