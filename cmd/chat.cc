@@ -91,7 +91,10 @@ class Chat {
 
   void help(const std::string&);
   void exit(const std::string&) { leave(TRIT_OK); }
-  void clear(const std::string&) { conversation_->clear(); }
+  void clear(const std::string&) {
+    conversation_->clear();
+    note("the conversation is forgotten");
+  }
   void regenerate(const std::string&);
   void undo(const std::string&);
   void system(const std::string& text);
@@ -132,7 +135,7 @@ int Chat::run() {
     if (end == LineEnd::kEnd) break;
     if (end == LineEnd::kInterrupt)
       return terminal_ ? TRIT_CANCELLED : fail(TRIT_CANCELLED, "interrupted");
-    if (line.empty() || take_command(line)) continue;
+    if (line.find_first_not_of(" \t\r\n") == std::string::npos || take_command(line)) continue;
     conversation_->add_question(without_nul(line));
     answer();
   }
@@ -171,13 +174,16 @@ void Chat::regenerate(const std::string&) {
 void Chat::undo(const std::string&) {
   if (!conversation_->drop_answer()) return note("there is nothing to undo");
   conversation_->drop_question();
+  note("the last question is taken back");
 }
 
 void Chat::system(const std::string& text) {
   conversation_->set_system(without_nul(text));
+  note(text.empty() ? "there is no system message" : "the system message is set");
 }
 
 void Chat::memory(const std::string& size) {
+  if (size.empty()) return note(in_use());
   uint64_t bytes = 0;
   const bool automatic = size == "auto";
   if (automatic) {
@@ -191,6 +197,7 @@ void Chat::memory(const std::string& size) {
 }
 
 void Chat::planes(const std::string& count) {
+  if (count.empty()) return note(in_use());
   int64_t planes = 0;
   if (!parse_integer(count, &planes) || planes < 1 || planes > kMostPlanes)
     return note("/planes: expected a number of planes, found '" + count + "'");
@@ -221,7 +228,7 @@ void Chat::stats(const std::string&) {
 }
 
 void Chat::answer() {
-  Answer answer = conversation_->prepare(flags_.drop_oldest);
+  Answer answer = conversation_->prepare();
   if (answer.dropped_turns > 0)
     note(format("the context is full: oldest turns forgotten: %d", answer.dropped_turns));
   if (answer.code == TRIT_OK) conversation_->generate(&answer);
@@ -257,7 +264,8 @@ int chat_command(int argc, char** argv) {
     return code;
   announce(flags.model, model.get(), session.get());
   Conversation conversation(model.get(), session.get(), parse_reasoning(*flags.reasoning),
-                            static_cast<int32_t>(*flags.max_tokens), flags.stops);
+                            static_cast<int32_t>(*flags.max_tokens), flags.stops,
+                            flags.drop_oldest);
   if (terminal) {
     note(std::string(model_info(model.get()).name) +
          ": type a message; /help lists commands, Ctrl-D leaves");

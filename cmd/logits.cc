@@ -160,7 +160,7 @@ int logits_command(int argc, char** argv) {
   if (const int code = set_aside(kept, model.get(), &flags)) return code;
   SessionHandle session;
   if (const int code = open_session(flags, model.get(), 0, &session)) return code;
-  if (const int code = check_prompt(ids, session.get())) return code;
+  if (const int code = check_prompt(ids, model.get(), session.get())) return code;
 
   LogitsOutput output;
   if (path) {

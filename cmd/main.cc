@@ -55,7 +55,12 @@ void print_help() {
 int dispatch(int argc, char** argv) {
   if (argc < 2) return fail(TRIT_USAGE, "missing a command (see tritstack --help)");
   const std::string_view word = argv[1];
-  const bool help = word == "--help" || word == "-h";
+  if (word == "help" && argc == 3) {
+    char flag[] = "--help";
+    char* words[] = {argv[0], argv[2], flag};
+    return dispatch(3, words);
+  }
+  const bool help = word == "--help" || word == "-h" || word == "help";
   if (argc > 2 && (help || word == "--version"))
     return fail(TRIT_USAGE, "unexpected argument " + quoted(argv[2]) + " after " + argv[1]);
   if (help) {

@@ -42,7 +42,9 @@ CommandLine command_line(RunOptions* o) {
       {"--ignore-eos", "", "go on past end tokens", SwitchTarget{&o->ignore_end}},
       {"--json", "", "print one JSON object at the end", SwitchTarget{&o->json}},
   };
-  return {"run", "complete one prompt; only the completion is written to standard output",
+  return {"run",
+          "complete one prompt; only the completion is written to standard output, "
+          "with no newline added unless it is a terminal",
           "  tritstack run -m qwen.trit -p 'Once upon a time' -n 64\n"
           "  cat notes.txt | tritstack run -m qwen.trit --chat -p 'Summarise this: '\n"
           "  tritstack run -m qwen.trit --tokens 1,2,3 -n 8 --temp 0\n",
@@ -137,7 +139,8 @@ void print_json(const Completion& c, trit_stop stop, size_t prompt_tokens, uint6
   print(out.text() + "\n");
 }
 
-int complete(const RunOptions& o, trit_session* session, size_t prompt_tokens, uint64_t seed) {
+int complete(const RunOptions& o, const trit_model* model, trit_session* session,
+             size_t prompt_tokens, uint64_t seed) {
   std::vector<const char*> stops;
   for (const std::string& stop : o.stops) stops.push_back(stop.c_str());
   trit_generate_options options;
@@ -159,9 +162,10 @@ int complete(const RunOptions& o, trit_session* session, size_t prompt_tokens, u
   if (!flush_output()) return TRIT_OK;  // main says why
   if (interrupted()) return fail(TRIT_CANCELLED, "interrupted");
   if (s) return fail(s);
+  const uint32_t context = trit_session_context(session);
   if (result.stop == TRIT_STOP_CONTEXT)
-    return fail(TRIT_LIMIT, format("the context of %u tokens is full; -c N makes a larger one",
-                                   trit_session_context(session)));
+    return fail(TRIT_LIMIT, format("the context of %u tokens is full", context) +
+                                larger_context(model, context));
   return TRIT_OK;
 }
 
@@ -184,13 +188,13 @@ int run_command(int argc, char** argv) {
   if (const int code =
           set_sampling(options.sampling, options.model.verbose, model.get(), session.get(), &seed))
     return code;
-  if (const int code = check_prompt(prompt, session.get())) return code;
+  if (const int code = check_prompt(prompt, model.get(), session.get())) return code;
   announce(options.model, model.get(), session.get());
   PressureWatch watch(options.model, model.get(), PressureWatch::Lines::kAtOnce);
   if (const trit_status s =
           trit_session_prefill(session.get(), prompt.data(), prompt.size(), nullptr))
     return fail(s);
-  return complete(options, session.get(), prompt.size(), seed);
+  return complete(options, model.get(), session.get(), prompt.size(), seed);
 }
 
 }  // namespace trit

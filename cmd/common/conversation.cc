@@ -17,9 +17,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr const char* kRemedies =
-    "; /clear starts afresh, --drop-oldest forgets old turns, -c N makes it larger";
-
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
@@ -31,9 +28,11 @@ double per_second(size_t tokens, double seconds) {
 }  // namespace
 
 Conversation::Conversation(const trit_model* model, trit_session* session, trit_reasoning reasoning,
-                           int32_t max_tokens, const std::vector<std::string>& stops)
+                           int32_t max_tokens, const std::vector<std::string>& stops,
+                           bool drop_oldest)
     : model_(model),
       session_(session),
+      drops_oldest_(drop_oldest),
       max_tokens_(max_tokens),
       terminal_(is_terminal(STDOUT_FILENO)) {
   trit_chat_options_init(&chat_options_);
@@ -72,17 +71,25 @@ trit_status Conversation::render(TokenIds* ids) const {
   return tokenize_chat(model_, messages, chat_options_, ids);
 }
 
+// What can be done about a full context; a single turn leaves nothing to forget.
+std::string Conversation::remedies() const {
+  std::string text =
+      turns_.size() == 1 ? "; this turn alone does not fit" : "; /clear starts afresh";
+  if (turns_.size() > 1 && !drops_oldest_) text += ", --drop-oldest forgets old turns";
+  return text + larger_context(model_, trit_session_context(session_));
+}
+
 void Conversation::take_back(Answer* answer, int code, std::string message) {
   drop_question();
   answer->code = code;
   answer->message = std::move(message);
 }
 
-Answer Conversation::prepare(bool drop_oldest) {
+Answer Conversation::prepare() {
   const size_t context = trit_session_context(session_);
   // Dropping leaves room for an answer; without it, room for one token will do.
   const size_t wanted = max_tokens_ >= 0 ? static_cast<size_t>(max_tokens_) : context / 2;
-  const size_t room = drop_oldest ? std::min(wanted, context / 2) : 1;
+  const size_t room = drops_oldest_ ? std::min(wanted, context / 2) : 1;
   Answer answer;
   for (;;) {
     if (const trit_status s = render(&answer.prompt)) {
@@ -90,15 +97,16 @@ Answer Conversation::prepare(bool drop_oldest) {
       return answer;
     }
     if (answer.prompt.size() + room <= context) return answer;
-    if (!drop_oldest || turns_.size() == 1) break;
+    if (!drops_oldest_ || turns_.size() == 1) break;
     turns_.erase(turns_.begin());
     ++answer.dropped_turns;
   }
   if (answer.prompt.size() < context) return answer;
+  const std::string fix = remedies();
   take_back(&answer, TRIT_LIMIT,
             format("the context is full: the conversation has %zu tokens, the context holds %zu",
                    answer.prompt.size(), context) +
-                kRemedies);
+                fix);
   return answer;
 }
 
@@ -131,7 +139,7 @@ void Conversation::generate(Answer* answer) {
   } else if (result.stop == TRIT_STOP_CONTEXT) {
     answer->code = TRIT_LIMIT;
     answer->message = format("the context of %u tokens is full", trit_session_context(session_));
-    answer->message += kRemedies;
+    answer->message += remedies();
   }
 }
 

@@ -24,7 +24,7 @@ struct Answer {
 class Conversation {
  public:
   Conversation(const trit_model* model, trit_session* session, trit_reasoning reasoning,
-               int32_t max_tokens, const std::vector<std::string>& stops);
+               int32_t max_tokens, const std::vector<std::string>& stops, bool drop_oldest);
 
   void set_system(std::string text) { system_ = std::move(text); }
   void add_question(std::string text) { turns_.push_back({std::move(text), "", false}); }
@@ -35,8 +35,8 @@ class Conversation {
   std::string stats() const;
 
   // Renders the last question and what came before. Where that does not fit the context, the
-  // oldest turns go if `drop_oldest`; otherwise the question is taken back.
-  Answer prepare(bool drop_oldest);
+  // oldest turns go if they may; otherwise the question is taken back.
+  Answer prepare();
   // Answers the last question: prefill, sample, print. What was said so far stays in the
   // conversation when it is stopped.
   void generate(Answer* answer);
@@ -47,12 +47,14 @@ class Conversation {
     bool answered;
   };
   trit_status render(TokenIds* ids) const;
+  std::string remedies() const;
   void take_back(Answer* answer, int code, std::string message);
   static int on_text(const char* text, size_t bytes, int32_t id, void* user);
   void print_piece(std::string_view piece);
 
   const trit_model* model_;
   trit_session* session_;
+  const bool drops_oldest_;
   trit_chat_options chat_options_;
   int32_t max_tokens_;
   std::vector<const char*> stops_;

@@ -279,12 +279,17 @@ trit_status tokenize_chat(const trit_model* model, const std::vector<trit_messag
   return s;
 }
 
-int check_prompt(const TokenIds& ids, const trit_session* session) {
+std::string larger_context(const trit_model* model, uint32_t context) {
+  const uint32_t most = model_info(model).max_context;
+  return context < most ? format("; -c N makes it larger, up to %u", most) : "";
+}
+
+int check_prompt(const TokenIds& ids, const trit_model* model, const trit_session* session) {
   const uint32_t context = trit_session_context(session);
   if (ids.size() <= context) return TRIT_OK;
   return fail(TRIT_LIMIT,
-              format("the prompt has %zu tokens, the context holds %u; -c N makes a larger one",
-                     ids.size(), context));
+              format("the prompt has %zu tokens, the context holds %u", ids.size(), context) +
+                  larger_context(model, context));
 }
 
 Flag reasoning_flag(std::optional<std::string>* value) {

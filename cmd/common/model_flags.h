@@ -78,8 +78,10 @@ trit_status detokenize(const trit_model* model, const TokenIds& ids, unsigned fl
 trit_status tokenize_chat(const trit_model* model, const std::vector<trit_message>& messages,
                           const trit_chat_options& options, TokenIds* ids);
 
+// What to say of a context that is full: -c, unless the model was made for no more.
+std::string larger_context(const trit_model* model, uint32_t context);
 // More ids than the context holds are exit 7.
-int check_prompt(const TokenIds& ids, const trit_session* session);
+int check_prompt(const TokenIds& ids, const trit_model* model, const trit_session* session);
 
 // --reasoning, for the commands that render a chat.
 Flag reasoning_flag(std::optional<std::string>* value);

@@ -120,6 +120,7 @@ TEST_CASE("help and version are results: on stdout, exit 0") {
     CHECK(examples < flags);
     CHECK(flags != std::string::npos);
     CHECK(tritstack({"--help"}).out.find(command) != std::string::npos);
+    CHECK(tritstack({"help", command}).out == help.out);
   }
   const ProcessResult version = tritstack({"--version"}, {{}, {}, {}, {}, {}, {"TRIT_ISA=scalar"}});
   CHECK(version.exit_code == 0);
@@ -132,6 +133,8 @@ TEST_CASE("help and version are results: on stdout, exit 0") {
   }
   check_error({"--version", "extra", "junk"}, 2, "\"extra\"");
   check_error({"--help", "extra"}, 2, "\"extra\"");
+  CHECK(tritstack({"help"}).out == tritstack({"--help"}).out);
+  check_error({"help", "help"}, 2, "unexpected argument");
 }
 
 TEST_CASE("an unknown kernel level exits with 2 and names those that are there") {
@@ -144,19 +147,24 @@ TEST_CASE("an unknown kernel level exits with 2 and names those that are there")
 TEST_CASE("files that are missing, foreign or damaged exit with 5, 4 and 3") {
   const TempDir folder;
   const std::string bytes = read_file(tiny_path());
-  const std::string foreign = folder.path("foreign.trit"), cut = folder.path("cut.trit");
+  const std::string foreign = folder.path("foreign.trit"), cut = folder.path("cut.trit"),
+                    longer = folder.path("longer.trit");
   write_file(foreign, "GGUF" + bytes.substr(4));
   write_file(cut, bytes.substr(0, 2000));
+  write_file(longer, bytes + "123456789");
   for (const char* command : {"verify", "inspect"}) {
     check_error({command, folder.path("none.trit")}, 5, "none.trit");
-    check_error({command, folder.folder()}, 5, folder.folder());
-    check_error({command, foreign}, 4, "magic");
+    check_error({command, folder.folder()}, 5, "a folder; tritstack quantize makes");
+    check_error({command, foreign}, 4, "magic at offset 0: expected a .trit file (tritstack quant");
+    check_error({command, longer}, 3, "9 more after the model");
     check_error({command, cut}, 3, "cut.trit");
   }
   check_error({"run", "-m", folder.path("none.trit"), "--tokens", "1"}, 5, "none.trit");
   check_error({"logits", "-m", foreign, "--tokens", "1"}, 4, "magic");
   check_error({"chat", "-m", cut}, 3, "cut.trit");
-  check_error({"quantize", folder.path("none"), "-o", folder.path("x.trit")}, 5, "none");
+  check_error({"quantize", folder.path("none"), "-o", folder.path("x.trit")}, 5, "hf download");
+  check_error({"quantize", foreign, "-o", folder.path("x.trit")}, 2, "config.json and *.safetens");
+  check_error({"plan", tiny_path(), "--svg", "-"}, 2, "-: standard output is no file");
 }
 
 TEST_CASE("verify refuses every cut of a small file and a flip anywhere") {

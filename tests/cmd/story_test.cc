@@ -44,7 +44,7 @@ TEST_CASE("the demo tells a story, the same for every number of threads, and not
 
 TEST_CASE("each line of input is one turn, and every answer ends with one newline") {
   const std::string first = chat("Who are you?\n").out;
-  const ProcessResult two = chat("Who are you?\n\nWho are you?\n");
+  const ProcessResult two = chat("Who are you?\n\n \t\nWho are you?\n");
   CHECK(two.exit_code == 0);
   CHECK(two.out.substr(0, first.size()) == first);
   CHECK(std::count(two.out.begin(), two.out.end(), '\n') == 2);
@@ -60,6 +60,12 @@ TEST_CASE("in-chat commands change the conversation and write nothing to standar
   CHECK(chat("Who are you?\n/exit\nWho are you?\n").out == first);
   CHECK(chat("/help\n/stats\n/undo\n/regen\n").out == "");
   CHECK(chat("/help\n").err.find("/system TEXT") != std::string::npos);
+  CHECK(chat("/planes\n/clear\n").err.find("planes 3, head planes 4; memory ") !=
+        std::string::npos);
+  const ProcessResult unknown = chat("/nosuch\nWho are you?\n /nosuch\n");
+  CHECK(unknown.out.substr(0, first.size()) == first);
+  CHECK(unknown.out.size() > first.size());
+  CHECK(unknown.err.find("unknown command /nosuch; a space before it") != std::string::npos);
   const std::string told = chat("Who are you?\n", {"-sys", "You are a cat. Be brief."}).out;
   CHECK(chat("/system You are a cat. Be brief.\nWho are you?\n").out == told);
 }
@@ -77,11 +83,15 @@ TEST_CASE("a full context exits with 7; with --drop-oldest the oldest turns go i
   const std::string questions = "Who are you?\nWho are you?\nWho are you?\nWho are you?\n";
   const ProcessResult full = chat(questions, {"-c", "100"});
   CHECK(full.exit_code == 7);
-  CHECK(full.err.find("context") != std::string::npos);
+  CHECK(full.err.find("context holds 100; /clear starts afresh, --drop-oldest forgets old turns; "
+                      "-c N makes it larger, up to 256") != std::string::npos);
   const ProcessResult dropped = chat(questions, {"-c", "100", "--drop-oldest"});
   CHECK(dropped.exit_code == 0);
   CHECK(dropped.err.find("forgotten") != std::string::npos);
   CHECK(std::count(dropped.out.begin(), dropped.out.end(), '\n') == 4);
+  const ProcessResult long_one = chat(std::string(3000, 'x') + "\n", {"--drop-oldest"});
+  CHECK(long_one.exit_code == 7);
+  CHECK(long_one.err.find("holds 256; this turn alone does not fit\n") != std::string::npos);
 }
 
 TEST_CASE("run completes a prompt from a flag, a file or a pipe, and writes the completion only") {
