@@ -9,7 +9,7 @@
 #   make bench         how fast models of three sizes run here, as build/release/bench.csv (minutes)
 #   make bench-stall   whether decoding ever stalls, alone and beside busy processes (20 minutes)
 #   make test-large    the converter at the size of a 1B model (minutes, 5 GB of disk)
-#   make test-memory   budgets kept, by the system's own count, up to a file of 4 GB (half an hour)
+#   make test-memory   budgets kept, by the system's own count, up to a file of 4 GB (ten minutes)
 #   make test-quality  ours, PTQTP and BitStack at equal bytes: a table (minutes)
 #   make lint | format | install PREFIX=/usr/local DESTDIR= | clean
 #

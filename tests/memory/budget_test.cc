@@ -49,8 +49,9 @@ void check_budget(const std::string& model, const std::vector<PlannedPrefix>& pl
 
 // Around about `count` boundaries, the first and the last among them.
 void check_boundaries(const std::string& what, const std::string& model, size_t count,
-                      const std::vector<std::string>& flags, size_t tokens) {
+                      std::vector<std::string> flags, size_t tokens, const char* io = "mmap") {
   const std::vector<PlannedPrefix> plan = planned_prefixes(model, flags);
+  flags.insert(flags.end(), {"--io", io});
   REQUIRE(plan.size() > 20);
   Margins margins, in_group;
   const size_t last = plan.size() - 1;
@@ -103,7 +104,7 @@ TEST_CASE("it also does when the cache fills and becomes huge pages, and with --
   const TempDir folder;
   const std::string model = random_model(folder, k40MB);
   check_boundaries("40 MB, most of the context", model, 6, {"-c", "1024", "-t", "2"}, 900);
-  check_boundaries("40 MB, --io read", model, 20, {"-c", "1024", "-t", "2", "--io", "read"}, 4);
+  check_boundaries("40 MB, --io read", model, 20, {"-c", "1024", "-t", "2"}, 4, "read");
 }
 
 TEST_CASE("the text of a long conversation is within the budget too") {
