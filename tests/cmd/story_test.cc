@@ -91,7 +91,7 @@ TEST_CASE("a full context exits with 7; with --drop-oldest the oldest turns go i
   CHECK(std::count(dropped.out.begin(), dropped.out.end(), '\n') == 4);
   const ProcessResult long_one = chat(std::string(3000, 'x') + "\n", {"--drop-oldest"});
   CHECK(long_one.exit_code == 7);
-  CHECK(long_one.err.find("holds 256; this turn alone does not fit\n") != std::string::npos);
+  CHECK(long_one.err.find("holds 256; this turn alone fills it\n") != std::string::npos);
 }
 
 TEST_CASE("run completes a prompt from a flag, a file or a pipe, and writes the completion only") {
