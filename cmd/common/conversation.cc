@@ -73,8 +73,7 @@ trit_status Conversation::render(TokenIds* ids) const {
 
 // What can be done about a full context; a single turn leaves nothing to forget.
 std::string Conversation::remedies() const {
-  std::string text =
-      turns_.size() == 1 ? "; this turn alone fills it" : "; /clear starts afresh";
+  std::string text = turns_.size() == 1 ? "; this turn alone fills it" : "; /clear starts afresh";
   if (turns_.size() > 1 && !drops_oldest_) text += ", --drop-oldest forgets old turns";
   return text + larger_context(model_, trit_session_context(session_));
 }
