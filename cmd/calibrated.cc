@@ -203,13 +203,12 @@ Result<std::vector<PrefixQuality>> CalibratedQuantize::compare(
     readers.push_back(std::move(reader.value()));
   }
   std::vector<Scores> scores(readers.size());
-  const auto not_compared = [&](const Status& error) {
-    return with_whole_file(options_.output, "was not compared", error);
-  };
   const size_t windows = held_out_.size() / window_;
   for (size_t w = 0; w < windows; ++w) {
     if (progress) progress("comparing", w, windows);
-    if (cancel) return not_compared(Status(Code::kCancelled, "interrupted"));
+    if (cancel)
+      return with_whole_file(options_.output, "was not compared",
+                             Status(Code::kCancelled, "interrupted"));
     TRIT_RETURN_IF_ERROR(score({&held_out_[w * window_], window_}, &readers, &scores));
   }
   std::vector<PrefixQuality> qualities;

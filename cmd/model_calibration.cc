@@ -17,12 +17,6 @@ constexpr uint32_t kChunk = 64;
 // Rows of an item of add_products(): panels of one side that stay in the L2 cache.
 constexpr uint32_t kItemRows = 128;
 
-// The first, in the file, of the matrices with the same input.
-MatrixRole first_of(MatrixRole role) {
-  if (role == MatrixRole::kK || role == MatrixRole::kV) return MatrixRole::kQ;
-  return role == MatrixRole::kUp ? MatrixRole::kGate : role;
-}
-
 bool ends_half(MatrixRole role) {
   return role == MatrixRole::kO || role == MatrixRole::kDown;
 }
@@ -166,7 +160,8 @@ void ModelCalibration::pass(Stream* stream, uint32_t window, const Matrix* stop)
 Result<std::vector<InputStatistics>> ModelCalibration::measure(MatrixRole role, uint32_t layer) {
   if (!is_layer_role(role)) return measure_head();
   TRIT_RETURN_IF_ERROR(reach(layer, role >= MatrixRole::kGate));
-  if (stage_ != first_of(role)) TRIT_RETURN_IF_ERROR(measure_stage(first_of(role)));
+  const MatrixRole first = first_with_input_of(role);
+  if (stage_ != first) TRIT_RETURN_IF_ERROR(measure_stage(first));
   std::vector<InputStatistics> statistics;
   for (const Stream& stream : streams_)
     if (stream.planes > 0)

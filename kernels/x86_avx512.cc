@@ -123,7 +123,8 @@ TRIT_INLINE u8v digit(const Digits& d, uint32_t j) {
   return (j < 4 ? (u8v)((words)d.low >> static_cast<int>(2 * j)) : d.top) & 3;
 }
 
-typedef i32v Sum;
+#include "kernels/x86_int32_sums.inl"
+
 constexpr uint32_t kSums = 5, kMaxVectors = 32;
 constexpr uint32_t kSumOf[kTritsPerByte] = {0, 1, 2, 3, 4};
 
@@ -138,15 +139,6 @@ TRIT_INLINE i32v total(const Sum s[kSums]) {
 }
 TRIT_INLINE Sum add_dot(Sum sum, u8v codes, i32v x) {
   return (Sum)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)codes, (__m512i)x);
-}
-TRIT_INLINE Sum begin_run(i32v sum) {
-  return sum;
-}
-TRIT_INLINE i32v end_run(i32v, Sum run) {
-  return run;
-}
-TRIT_INLINE size_t max_steps(uint32_t) {
-  return SIZE_MAX;
 }
 #include "kernels/x86_products.inl"
 }  // namespace avx512vbmi

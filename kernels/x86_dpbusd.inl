@@ -1,6 +1,7 @@
 // Sums of a level with dpbusd, which adds the products of 4 codes and 4 activations to a lane of 32
 // bits. The digits of x86_digits.inl go in where they stand: factors 1, 4, 16.
-typedef i32v Sum;
+#include "kernels/x86_int32_sums.inl"
+
 constexpr uint32_t kSums = 3, kMaxVectors = 32;
 constexpr uint32_t kSumOf[kTritsPerByte] = {0, 1, 2, 0, 1};
 
@@ -10,13 +11,4 @@ TRIT_INLINE u8v operand(const Digits& d, uint32_t j) {
 }
 TRIT_INLINE i32v total(const Sum s[kSums]) {
   return s[0] + (s[1] >> 2) + (s[2] >> 4);
-}
-TRIT_INLINE Sum begin_run(i32v sum) {
-  return sum;
-}
-TRIT_INLINE i32v end_run(i32v, Sum run) {
-  return run;
-}
-TRIT_INLINE size_t max_steps(uint32_t) {
-  return SIZE_MAX;
 }

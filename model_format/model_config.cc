@@ -193,6 +193,11 @@ bool is_layer_role(MatrixRole role) {
   return role != MatrixRole::kEmbedding && role != MatrixRole::kHead;
 }
 
+MatrixRole first_with_input_of(MatrixRole role) {
+  if (role == MatrixRole::kK || role == MatrixRole::kV) return MatrixRole::kQ;
+  return role == MatrixRole::kUp ? MatrixRole::kGate : role;
+}
+
 bool is_layer_role(VectorRole role) {
   return role != VectorRole::kFinalNorm;
 }

@@ -134,6 +134,8 @@ Shape matrix_shape(const ModelConfig& c, MatrixRole role);
 bool has_vector(const ModelConfig& c, VectorRole role);
 uint32_t vector_size(const ModelConfig& c, VectorRole role);
 bool is_layer_role(MatrixRole role);
+// The first, in the file, of the matrices that have the same input.
+MatrixRole first_with_input_of(MatrixRole role);
 bool is_layer_role(VectorRole role);
 
 // The bytes of block (matrix, plane), from its shape alone: scales first (tied: with plane 0 only),

@@ -101,11 +101,10 @@ Answer Conversation::prepare() {
     ++answer.dropped_turns;
   }
   if (answer.prompt.size() < context) return answer;
-  const std::string fix = remedies();
   take_back(&answer, TRIT_LIMIT,
             format("the context is full: the conversation has %zu tokens, the context holds %zu",
                    answer.prompt.size(), context) +
-                fix);
+                remedies());
   return answer;
 }
 

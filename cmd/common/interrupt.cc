@@ -35,7 +35,7 @@ std::atomic<bool>& interrupted() {
 }
 
 void forget_interrupt() {
-  flag = false;
+  flag = false;  // first: a signal in between stays
   if (must_leave) flag = true;
 }
 

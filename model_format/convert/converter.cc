@@ -39,10 +39,11 @@ Status check_options(const QuantizeOptions& o) {
   if (o.output.empty()) return Status(Code::kUsage, "-o: expected a file name, found nothing");
   std::error_code error;
   const fs::file_status source = fs::status(o.source, error);
-  if (!fs::exists(source) && (!error || error.value() == ENOENT))
+  if (!fs::exists(source)) {
+    if (error && error.value() != ENOENT) return io_error(o.source, "open", error.value());
     return file_error(Code::kIo, o.source,
                       "no such folder; hf download ORG/NAME --local-dir NAME gets one");
-  if (!fs::exists(source)) return io_error(o.source, "open", error.value());
+  }
   if (!fs::is_directory(source))
     return Status(Code::kUsage, o.source +
                                     ": expected a Hugging Face folder, the one in which "
@@ -143,13 +144,10 @@ void fill_report(const std::vector<MatrixInfo>& matrices, const std::vector<Vect
 }
 
 std::optional<VectorRole> norm_before(MatrixRole role) {
-  switch (role) {
+  switch (first_with_input_of(role)) {
     case MatrixRole::kQ:
-    case MatrixRole::kK:
-    case MatrixRole::kV:
       return VectorRole::kAttentionNorm;
     case MatrixRole::kGate:
-    case MatrixRole::kUp:
       return VectorRole::kFfnNorm;
     case MatrixRole::kHead:
       return VectorRole::kFinalNorm;
@@ -184,9 +182,7 @@ Status measure(const QuantizeOptions& options, const MatrixInfo& info,
       options.calibration->measure(info.role, info.layer);
   if (!statistics.ok()) return statistics.status();
   measured->statistics = std::move(statistics.value());
-  const bool same_input =
-      info.role == MatrixRole::kK || info.role == MatrixRole::kV || info.role == MatrixRole::kUp;
-  if (same_input && !measured->factors.empty()) return Status();
+  if (first_with_input_of(info.role) != info.role && !measured->factors.empty()) return Status();
   measured->factors.clear();
   for (const InputStatistics& s : measured->statistics) {
     Result<Factor> factor = factorize(s.moments, info.cols, options.threads, cancel);
