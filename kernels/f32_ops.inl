@@ -365,8 +365,8 @@ void rope(float* x, const float* cos, const float* sin, uint32_t half) {
   }
 }
 
-void add(float* x, const float* y, uint32_t n) {
-  for (uint32_t i = 0; i < n; ++i) x[i] += y[i];
+void add_multiple(float* x, float factor, const float* y, uint32_t n) {
+  for (uint32_t i = 0; i < n; ++i) x[i] += factor * y[i];
 }
 
 void multiply(float* x, float factor, uint32_t n) {
@@ -439,7 +439,7 @@ void install_f32_ops(KernelTable* table) {
   table->panel_products_f64 = panel_products<double>;
   table->rmsnorm = rmsnorm;
   table->rope = rope;
-  table->add = add;
+  table->add_multiple = add_multiple;
   table->multiply = multiply;
   table->silu_mul = silu_mul;
   table->relu2_mul = relu2_mul;

@@ -111,8 +111,8 @@ struct KernelTable {
   // (a, b) = (x[i], x[i + half]) becomes (a * cos - b * sin, b * cos + a * sin).
   void (*rope)(float* x, const float* cos, const float* sin, uint32_t half);
 
-  void (*add)(float* x, const float* y, uint32_t n);     // x += y
-  void (*multiply)(float* x, float factor, uint32_t n);  // x *= factor
+  void (*add_multiple)(float* x, float factor, const float* y, uint32_t n);  // x += factor * y
+  void (*multiply)(float* x, float factor, uint32_t n);                      // x *= factor
 
   // gate = act(gate) * up, act = x / (1 + exp(-x)) or max(x, 0)^2. NaN stays NaN.
   void (*silu_mul)(float* gate, const float* up, uint32_t n);

@@ -176,8 +176,8 @@ void Ops::multiply_blocks(const Product& product, const float* x, uint32_t token
   }
   if (!m.bias) return;
   for (uint32_t t = 0; t < tokens; ++t) {
-    kernels_->add(product.out + size_t{t} * m.rows + row_begin, m.bias + row_begin,
-                  row_end - row_begin);
+    kernels_->add_multiple(product.out + size_t{t} * m.rows + row_begin, 1, m.bias + row_begin,
+                           row_end - row_begin);
   }
 }
 
@@ -257,7 +257,7 @@ void Ops::activate(float* gate, const float* up, uint32_t tokens) {
 void Ops::add(float* x, const float* y, uint32_t tokens) {
   parallel(tokens, [&](uint32_t t, uint32_t) {
     const size_t begin = size_t{t} * config_->hidden;
-    kernels_->add(x + begin, y + begin, config_->hidden);
+    kernels_->add_multiple(x + begin, 1, y + begin, config_->hidden);
   });
 }
 

@@ -234,9 +234,9 @@ const NamedKernel kKernels[] = {
          k.rope(x, y.data(), y.data() + kCols / 2, kCols / 2);
        });
      }},
-    {"add",
+    {"add_multiple",
      [](const KernelTable& k) {
-       return changed([&](float* x, const Floats& y) { k.add(x, y.data(), kCols); });
+       return changed([&](float* x, const Floats& y) { k.add_multiple(x, 0.7f, y.data(), kCols); });
      }},
     {"multiply",
      [](const KernelTable& k) {

@@ -28,6 +28,8 @@ constexpr uint32_t kSpan = 256;
 // other, and how far they lie apart.
 constexpr int kStepsAround = 2;
 constexpr double kStepDistance = 0.04;
+// Columns whose targets change with one before them begin at a multiple: no vector is cut.
+constexpr uint32_t kAligned = 16;
 
 // A level with its last `dropped` digits away.
 float prefix_level(int32_t level, uint32_t dropped) {
@@ -110,7 +112,7 @@ class RowFit {
     const double change = static_cast<double>(better) - step;
     if (curvature * change * change - 2 * slope * change >= 0) return step;
     for (uint32_t p = 0; p < count_; ++p)
-      for (uint32_t i = 0; i < n; ++i) gaps_[p][i] -= products_[p][i] * static_cast<float>(change);
+      c_.kernels_.add_multiple(gap(p), -static_cast<float>(change), products_[p].data(), n);
     return better;
   }
 
@@ -133,8 +135,7 @@ class RowFit {
         const float change = (value(p, level) - value(p, levels[k])) * step;
         const float* h = c_.prefixes_[p].statistics->moments.data();
         gaps_[p][k - begin_] -= c_.prefixes_[p].factor->damping * change;
-        for (uint32_t i = begin_; i < end_; ++i)
-          gaps_[p][i - begin_] -= change * h[size_t{k} * cols + i];
+        c_.kernels_.add_multiple(gap(p), -change, h + size_t{k} * cols + begin_, end_ - begin_);
       }
       levels[k] = static_cast<int8_t>(level);
     }
@@ -151,6 +152,9 @@ class RowFit {
   // outside of all targets need no look.
   int32_t nearest() const {
     const float limit = static_cast<float>(max_level_);
+    const float wish = std::clamp(targets_[0], -limit, limit);
+    const int32_t rounded = static_cast<int32_t>(wish + limit + 0.5f) - max_level_;
+    if (is_nearest(rounded)) return rounded;
     const auto [low, high] = std::minmax_element(targets_.begin(), targets_.begin() + count_);
     const int32_t reach = static_cast<int32_t>(tied_max_level(count_ - 1)) + 2;
     const int32_t first = static_cast<int32_t>(std::clamp(*low, -limit, limit)) - reach;
@@ -192,12 +196,14 @@ class RowFit {
       }
       const int32_t level = nearest();
       levels[k - begin_] = static_cast<int8_t>(level);
+      const uint32_t next = (k + 1 - begin_) / kAligned * kAligned;  // nobody reads those up to k
       for (uint32_t p = 0; p < count_; ++p) {
         const float left = (value(p, level) - targets_[p]) * step;
         error += static_cast<double>(weights_[p] * left * left);
         const float weight = value(p, level) * step;
-        const float* row = c_.prefixes_[p].factor->m.data() + size_t{k} * c_.info_.cols;
-        for (uint32_t i = k + 1; i < end_; ++i) products_[p][i - begin_] -= weight * row[i];
+        const float* row = c_.prefixes_[p].factor->m.data() + size_t{k} * c_.info_.cols + begin_;
+        c_.kernels_.add_multiple(products_[p].data() + next, -weight, row + next,
+                                 end_ - begin_ - next);
       }
     }
     return error;

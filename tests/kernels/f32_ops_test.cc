@@ -67,7 +67,9 @@ void check_levels(
 }
 
 TEST_CASE("element-wise operations give the same bits on every level") {
-  check_levels([](const KernelTable& k, float* x, const float* y, uint32_t n) { k.add(x, y, n); });
+  check_levels([](const KernelTable& k, float* x, const float* y, uint32_t n) {
+    k.add_multiple(x, -0.7f, y, n);
+  });
   check_levels(
       [](const KernelTable& k, float* x, const float*, uint32_t n) { k.multiply(x, 0.7f, n); });
   check_levels(
