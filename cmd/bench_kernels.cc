@@ -34,18 +34,16 @@ struct Tokens {
   QuantizedActivations view;
 
   Tokens(const float* x, uint32_t group) {
-    view.groups = static_cast<uint32_t>(group_count(kCols, group));
+    view.group_stride = group_stride_of(kTokens);
     view.code_stride = (row_vectors(kCols, group) * kVectorCols + 63) / 64 * 64;
     codes.resize(view.code_stride * kTokens);
-    scales.resize(size_t{view.groups} * kTokens);
-    sums.resize(size_t{view.groups} * kTokens);
+    scales.resize(view.group_stride * group_count(kCols, group));
+    sums.resize(scales.size());
     view.codes = codes.data();
     view.scales = scales.data();
     view.sums = sums.data();
-    for (size_t t = 0; t < kTokens; ++t)
-      default_kernels()->quantize_activations(x, kCols, group, 0, view.codes + t * view.code_stride,
-                                              view.scales + t * view.groups,
-                                              view.sums + t * view.groups);
+    for (uint32_t t = 0; t < kTokens; ++t)
+      default_kernels()->quantize_activations(x, kCols, group, 0, &view, t);
   }
 };
 
@@ -175,8 +173,8 @@ std::vector<Kernel> list_kernels(const Inputs& in) {
   list.push_back(attention(in));
   const float* x = in.noise.data();
   list.push_back(small("quantize", kCols, 1, [=](const KernelTable& k, uint64_t, Output* out) {
-    k.quantize_activations(x, kCols, kDefaultGroup, 0, out->codes.data(), out->floats.data(),
-                           out->sums.data());
+    const QuantizedActivations to = {out->codes.data(), out->floats.data(), out->sums.data(), 0, 1};
+    k.quantize_activations(x, kCols, kDefaultGroup, 0, &to, 0);
   }));
   list.push_back(small("rmsnorm", kCols, 2, [=](const KernelTable& k, uint64_t, Output* out) {
     k.rmsnorm(x, x + kCols, kCols, 1e-5f, out->floats.data());

@@ -28,7 +28,8 @@ void round_input(const KernelTable& kernels, uint32_t cols, uint32_t group, floa
     n = std::min(group, cols - begin);
     float scale = 0;
     int32_t sum = 0;
-    kernels.quantize_activations(x + begin, n, n, 0, codes.data(), &scale, &sum);
+    const QuantizedActivations out = {codes.data(), &scale, &sum, codes.size(), 1};
+    kernels.quantize_activations(x + begin, n, n, 0, &out, 0);
     for (uint32_t i = 0; i < n; ++i) x[begin + i] = static_cast<float>(codes[i]) * scale;
   }
 }

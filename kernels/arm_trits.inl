@@ -115,7 +115,8 @@ TRIT_INLINE void gemv(const TritView* w, const QuantizedActivations* x, uint32_t
                            sums);
         }
         TRIT_UNROLL for (uint32_t q = 0; q < kQuarters; ++q) acc[q] =
-            add_scaled(acc[q], sums[q], load_scales(w, walk, part, tile, g, q), x->scales[g]);
+            add_scaled(acc[q], sums[q], load_scales(w, walk, part, tile, g, q),
+                       x->scales[g * x->group_stride]);
       }
     }
     store_rows(w, tile, acc, y + tile * kTileRows);
@@ -167,7 +168,7 @@ TRIT_INLINE void multiply_strip(const Strip& s, const QuantizedActivations* x, u
       TRIT_UNROLL for (uint32_t q = 0; q < kQuarters; ++q) {
         const float32x4_t scale = load_scales(s.w, walk, part, s.tile, g, q);
         TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) acc[t][q] =
-            add_scaled(acc[t][q], sums[t][q], scale, x->scales[(token + t) * x->groups + g]);
+            add_scaled(acc[t][q], sums[t][q], scale, x->scales[g * x->group_stride + token + t]);
       }
     }
   for (uint32_t t = 0; t < kTokens; ++t)

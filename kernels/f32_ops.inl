@@ -321,20 +321,22 @@ TRIT_INLINE int32_t quantize_group(const float* x, uint32_t n, float inverse, in
 }
 
 void quantize_activations(const float* x, uint32_t cols, uint32_t group, float min_amax,
-                          int8_t* codes, float* scales, int32_t* sums) {
-  for (uint64_t begin = 0, g = 0; begin < cols; begin += group, ++g) {
+                          const QuantizedActivations* out, uint32_t token) {
+  int8_t* codes = out->codes + token * out->code_stride;
+  size_t at = token;
+  for (uint64_t begin = 0; begin < cols; begin += group, at += out->group_stride) {
     const uint32_t n = static_cast<uint32_t>(cols - begin < group ? cols - begin : group);
     float amax = largest_magnitude(x + begin, n);
     amax = amax < min_amax ? min_amax : amax;
     const uint32_t padded = static_cast<uint32_t>(ceil_div(n, kVectorCols)) * kVectorCols;
     if (padded > n) memset(codes + n, 0, padded - n);
     if (amax > 0) {
-      scales[g] = amax / 127.0f;
-      sums[g] = quantize_group(x + begin, n, 127.0f / amax, codes);
+      out->scales[at] = amax / 127.0f;
+      out->sums[at] = quantize_group(x + begin, n, 127.0f / amax, codes);
     } else {
       memset(codes, 0, n);
-      scales[g] = 0;
-      sums[g] = 0;
+      out->scales[at] = 0;
+      out->sums[at] = 0;
     }
     codes += padded;
   }

@@ -22,12 +22,17 @@ namespace trit {
 // Int8 inputs of n_tokens tokens for one (cols, group) cut: the same cut as the planes.
 // Codes of a token: row_vectors(cols, group) * 20 bytes in vector order, padding columns 0.
 struct QuantizedActivations {
-  int8_t* codes;       // token t at codes + t * code_stride
-  float* scales;       // [token][group]: value = code * scale
-  int32_t* sums;       // [token][group]: sum of the codes of the group
-  size_t code_stride;  // >= row_vectors * 20, a multiple of 64
-  uint32_t groups;     // group_count(cols, group)
+  int8_t* codes;        // token t at codes + t * code_stride
+  float* scales;        // group g of token t at g * group_stride + t: value = code * scale
+  int32_t* sums;        // likewise: sum of the codes of the group
+  size_t code_stride;   // >= row_vectors * 20, a multiple of 64
+  size_t group_stride;  // >= group_stride_of(n_tokens)
 };
+
+// Scales of a group are read for as many tokens at once as this is a multiple of.
+static inline size_t group_stride_of(uint64_t n_tokens) {
+  return n_tokens == 1 ? 1 : ceil_div(n_tokens, 8) * 8;
+}
 
 // kQ8 (llama.cpp's q8_0): each 32 values of a row are an f16 scale and 32 int8 codes, 34 bytes; the
 // last block of a row is as short as head_dim makes it. A value is code * scale.
@@ -61,14 +66,13 @@ constexpr uint32_t kPanelBytes = 64;  // of a row of a panel: see panel_products
 struct KernelTable {
   const char* isa;  // the level that painted last: "scalar", "avx2", "avx512vbmi", ...
 
-  // int8 inputs of one token: for each group, amax = max |x|, at least min_amax; scale = amax /
-  // 127; code = round half to even of x * (127 / amax), clamped to [-127, 127]. amax 0 gives codes
-  // and scale 0. NaN counts as 0 for amax and gives code 0. x: [cols]. Writes codes (row_vectors *
-  // 20), scales and sums ([groups]).
+  // Token number `token` of `out`: for each group, amax = max |x|, at least min_amax; scale = amax
+  // / 127; code = round half to even of x * (127 / amax), clamped to [-127, 127]. amax 0 gives
+  // codes and scale 0. NaN counts as 0 for amax and gives code 0. x: [cols].
   void (*quantize_activations)(const float* x, uint32_t cols, uint32_t group, float min_amax,
-                               int8_t* codes, float* scales, int32_t* sums);
+                               const QuantizedActivations* out, uint32_t token);
 
-  // y = W x for one token, rows of tiles [tile_begin, tile_end), rows past w->rows not written.
+  // y = W x for token 0, rows of tiles [tile_begin, tile_end), rows past w->rows not written.
   // Per row, acc (f32) starts at 0, then groups in order:
   //   tied, native:  n = sum_p 3^(planes-1-p) * (digits_p . codes)
   //                  acc += f32(n) * (scale * prefix_factor * sx)

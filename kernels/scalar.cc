@@ -91,7 +91,8 @@ static void trit_gemv(const TritView* w, const QuantizedActivations* x, uint32_t
           unpack_vector(w, walk, part, tile * walk.row_vectors + v, codes);
           dot_vector(codes, x->codes + v * kVectorCols, sums);
         }
-        add_scaled(w, walk, part, tile, g, sums, x->sums[g], x->scales[g], rows);
+        const size_t at = g * x->group_stride;
+        add_scaled(w, walk, part, tile, g, sums, x->sums[at], x->scales[at], rows);
       }
   }
 }
@@ -113,7 +114,7 @@ static void trit_gemm(const TritView* w, const QuantizedActivations* x, uint32_t
                         codes + v * kVectorCodes);
         for (uint32_t t = 0; t < n_tokens; ++t) {
           const int8_t* in = x->codes + t * x->code_stride + first * kVectorCols;
-          const size_t at = static_cast<size_t>(t) * x->groups + g;
+          const size_t at = g * x->group_stride + t;
           uint32_t sums[kTileRows] = {};
           for (uint64_t v = 0; v < vectors; ++v)
             dot_vector(codes + v * kVectorCodes, in + v * kVectorCols, sums);

@@ -100,13 +100,11 @@ static __attribute__((noinline)) void copy_rows(const Strip& s, float* y, f32v (
   }
 }
 
-// kTokens inputs, the `live` ones from `token`, the last one again where there are fewer; and the
-// rows of their outputs in kCount registers.
+// The codes of kTokens inputs, the `live` ones from `token`, the last one again where there are
+// fewer; and the rows of their outputs in kCount registers.
 template <uint32_t kTokens, uint32_t kCount>
 struct Block {
   const int8_t* codes[kTokens];
-  const float* scales[kTokens];
-  const int32_t* sums[kTokens];
   f32v acc[kTokens][kCount];
 };
 
@@ -116,8 +114,6 @@ TRIT_INLINE void begin_block(const QuantizedActivations& x, uint64_t token, uint
   TRIT_UNROLL for (uint64_t t = 0; t < kTokens; ++t) {
     const uint64_t from = token + (t < live ? t : live - 1);
     block->codes[t] = x.codes + from * x.code_stride;
-    block->scales[t] = x.scales + from * x.groups;
-    block->sums[t] = x.sums + from * x.groups;
     TRIT_UNROLL for (uint32_t i = 0; i < kCount; ++i) block->acc[t][i] = f32v{};
   }
 }
@@ -184,9 +180,12 @@ static void multiply_planes(const TritView* w, const QuantizedActivations* x, ui
           prefetch_scales(s, part, g);
           TRIT_UNROLL for (uint32_t i = 0; i < kCount; ++i) {
             const f32v scale = load_scales(s, part, g, i);
-            TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) block.acc[t][i] +=
-                to_f32(sums[part][g - begin][t][i] - correction(s.walk, block.sums[t][g])) *
-                (scale * block.scales[t][g]);
+            TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) {
+              const size_t at = g * x->group_stride + token + (t < live ? t : live - 1);
+              block.acc[t][i] +=
+                  to_f32(sums[part][g - begin][t][i] - correction(s.walk, x->sums[at])) *
+                  (scale * x->scales[at]);
+            }
           }
         }
     }
@@ -202,28 +201,31 @@ static void trit_gemv(const TritView* w, const QuantizedActivations* x, uint32_t
 
 // A panel: some groups of a strip, unpacked to one code a weight, planes folded:
 // [part][vector][digit][register]. It stays in the L2 cache for all tokens.
+constexpr uint32_t kPanelVectors = 128, kPanelGroups = 16;
 struct Panel {
   uint32_t begin, end;  // groups
   uint64_t first, vectors;
   u8v* codes;
+  f32v scales[kPanelGroups][kMaxPlanes][kRegs];  // [group][part]
 };
 
-static Panel panel_at(const PlaneWalk& walk, uint32_t begin, void* scratch) {
-  constexpr uint32_t kPanelVectors = 128;
-  const uint32_t fit = kPanelVectors / walk.group_vectors, groups = fit > 1 ? fit : 1;
-  const uint32_t end = walk.groups - begin < groups ? walk.groups : begin + groups;
-  const uint64_t first = first_vector(walk, begin);
-  const uint64_t past = end < walk.groups ? first_vector(walk, end) : walk.row_vectors;
-  return {begin, end, first, past - first, static_cast<u8v*>(scratch)};
+static void choose_panel(const PlaneWalk& walk, uint32_t begin, Panel* panel) {
+  const uint32_t fit = kPanelVectors / walk.group_vectors;
+  const uint32_t groups = fit < 1 ? 1 : fit < kPanelGroups ? fit : kPanelGroups;
+  panel->begin = begin;
+  panel->end = walk.groups - begin < groups ? walk.groups : begin + groups;
+  panel->first = first_vector(walk, begin);
+  const uint64_t past =
+      panel->end < walk.groups ? first_vector(walk, panel->end) : walk.row_vectors;
+  panel->vectors = past - panel->first;
 }
 
-static void unpack_panel(const Strip& s, const Panel& panel) {
-  u8v* codes = panel.codes;
+static void unpack_panel(const Strip& s, Panel* panel) {
   for (uint32_t part = 0; part < s.walk.parts; ++part)
     for (uint32_t i = 0; i < kRegs; ++i) {
-      const uint64_t at = digits_at(s.walk, register_row(s, i), panel.first);
-      u8v* out = codes + part * panel.vectors * (kTritsPerByte * kRegs) + i;
-      for (uint64_t v = 0; v < panel.vectors; ++v, out += kTritsPerByte * kRegs) {
+      const uint64_t at = digits_at(s.walk, register_row(s, i), panel->first);
+      u8v* out = panel->codes + part * panel->vectors * (kTritsPerByte * kRegs) + i;
+      for (uint64_t v = 0; v < panel->vectors; ++v, out += kTritsPerByte * kRegs) {
         const uint8_t* bytes = s.w->digits[part] + at + v * kVectorBytes;
         const Digits first = decode(bytes);
         u8v folded[kTritsPerByte];
@@ -236,45 +238,47 @@ static void unpack_panel(const Strip& s, const Panel& panel) {
         }
         TRIT_UNROLL for (uint32_t j = 0; j < kTritsPerByte; ++j) out[j * kRegs] = folded[j];
       }
+      for (uint32_t g = panel->begin; g < panel->end; ++g)
+        panel->scales[g - panel->begin][part][i] = load_scales(s, part, g, i);
     }
 }
 
-// acc += codes . x for one part of a group. A function of its own, so that all registers are for
-// its sums.
+// acc += scales * x_scales * (start + codes . x) for one part of a group, `steps` times 4 columns
+// from `column`. A function of its own, so that all registers are for its sums.
 template <uint32_t kTokens>
-static __attribute__((noinline)) void add_group(const Strip& s, uint32_t part, uint32_t g,
-                                                const u8v* codes, Block<kTokens, kRegs>* block) {
-  const int8_t* in[kTokens];
+static __attribute__((noinline)) void add_group(const u8v* codes, size_t column, size_t steps,
+                                                uint32_t offset, const int32_t* start,
+                                                const float* x_scales, Block<kTokens, kRegs>* block,
+                                                f32v first_scale, f32v second_scale) {
   i32v sums[kTokens][kRegs];
-  TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) {
-    in[t] = block->codes[t] + first_vector(s.walk, g) * kVectorCols;
-    const int32_t surplus = correction(s.walk, block->sums[t][g]);
-    TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) sums[t][i] = i32v{} - surplus;
-  }
-  const size_t steps = size_t{vectors_of(s.walk, g)} * kTritsPerByte;
-  const size_t max_run = max_steps(s.walk.offset);
-  for (size_t k = 0; k < steps;) {
-    const size_t end = steps - k <= max_run ? steps : k + max_run;
+  TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
+      TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) sums[t][i] = start[t] - i32v{};
+  const int8_t* in[kTokens];
+  TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) in[t] = block->codes[t];
+  const size_t max_run = max_steps(offset);
+  for (size_t left = steps; left > 0;) {
+    const size_t count = left < max_run ? left : max_run;
+    const size_t end = column + 4 * count;
+    left -= count;
     Sum run[kTokens][kRegs];
     TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
         TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) run[t][i] = begin_run(sums[t][i]);
-    for (; k < end; ++k, codes += kRegs) {
+    for (; column < end; column += 4, codes += kRegs) {
       const u8v weights[kRegs] = {codes[0], codes[1]};
       TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) {
-        const i32v x = broadcast(in[t] + 4 * k);
+        const i32v four = broadcast(in[t] + column);
         TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) run[t][i] =
-            add_dot(run[t][i], weights[i], x);
+            add_dot(run[t][i], weights[i], four);
       }
     }
     TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
         TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) sums[t][i] =
             end_run(sums[t][i], run[t][i]);
   }
-  TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) {
-    const f32v scale = load_scales(s, part, g, i);
-    TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) block->acc[t][i] +=
-        to_f32(sums[t][i]) * (scale * block->scales[t][g]);
-  }
+  const f32v scales[kRegs] = {first_scale, second_scale};
+  TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
+      TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i)
+          block->acc[t][i] += to_f32(sums[t][i]) * (scales[i] * x_scales[t]);
 }
 
 // The planes of a group in the next strip: fetched while this one is multiplied.
@@ -299,12 +303,25 @@ static void multiply_panel(const Strip& s, const Panel& panel, const QuantizedAc
       __builtin_prefetch(y + (token + t) * y_stride + register_row(s, i), 1);
   for (uint64_t t = 0; panel.begin > 0 && t < kTokens && t < live; ++t)
     copy_rows(s, y + (token + t) * y_stride, block.acc[t], false);
-  for (uint32_t g = panel.begin; g < panel.end; ++g) {
-    if (token == 0) prefetch_next(s, g);
+  // Sums begin at minus what codes . x will have over digits . x.
+  int32_t start[kPanelGroups][kTokens];
+  const size_t first = panel.begin * x->group_stride + token;
+  for (uint32_t g = 0; g < panel.end - panel.begin; ++g)
+    for (uint32_t t = 0; t < kTokens; ++t)
+      start[g][t] = correction(s.walk, -x->sums[first + g * x->group_stride + t]);
+  const float* x_scales = x->scales + first;
+  const u8v* codes = panel.codes;
+  size_t column = panel.first * kVectorCols;
+  for (uint32_t g = panel.begin; g < panel.end; ++g, x_scales += x->group_stride) {
+    const size_t steps = size_t{vectors_of(s.walk, g)} * kTritsPerByte;
     for (uint32_t part = 0; part < s.walk.parts; ++part) {
-      const uint64_t vector = part * panel.vectors + first_vector(s.walk, g) - panel.first;
-      add_group(s, part, g, panel.codes + vector * (kTritsPerByte * kRegs), &block);
+      const f32v(&scales)[kRegs] = panel.scales[g - panel.begin][part];
+      add_group<kTokens>(codes + part * panel.vectors * (kTritsPerByte * kRegs), column, steps,
+                         s.walk.offset, start[g - panel.begin], x_scales, &block, scales[0],
+                         scales[1]);
     }
+    column += 4 * steps;
+    codes += steps * kRegs;
   }
   for (uint64_t t = 0; t < kTokens && t < live; ++t)
     copy_rows(s, y + (token + t) * y_stride, block.acc[t], true);
@@ -320,15 +337,21 @@ static void trit_gemm(const TritView* w, const QuantizedActivations* x, uint32_t
     return;
   }
   constexpr uint32_t kHalf = kTokensAtOnce / 2;
+  const uint32_t blocks = (n_tokens + kTokensAtOnce - 1) / kTokensAtOnce;
+  Panel panel;
+  panel.codes = static_cast<u8v*>(scratch);
   for (Strip s = first_strip(w, tile_begin, tile_end, kRegs); s.row < s.row_end; s.row += s.rows)
-    for (uint32_t begin = 0; begin < s.walk.groups;) {
-      const Panel panel = panel_at(s.walk, begin, scratch);
-      unpack_panel(s, panel);
-      uint64_t t = 0;
-      for (; t + kHalf < n_tokens; t += kTokensAtOnce)
-        multiply_panel<kTokensAtOnce>(s, panel, x, t, n_tokens - t, y, y_stride);
-      if (t < n_tokens) multiply_panel<kHalf>(s, panel, x, t, n_tokens - t, y, y_stride);
-      begin = panel.end;
+    for (uint32_t begin = 0; begin < s.walk.groups; begin = panel.end) {
+      choose_panel(s.walk, begin, &panel);
+      unpack_panel(s, &panel);
+      for (uint32_t block = 0; block < blocks; ++block) {
+        for (uint32_t g = panel.begin + block; g < panel.end; g += blocks) prefetch_next(s, g);
+        const uint64_t t = block * kTokensAtOnce, left = n_tokens - t;
+        if (left > kHalf)
+          multiply_panel<kTokensAtOnce>(s, panel, x, t, left, y, y_stride);
+        else
+          multiply_panel<kHalf>(s, panel, x, t, left, y, y_stride);
+      }
     }
 }
 

@@ -85,8 +85,8 @@ void Ops::carve(Arena* arena, Span<const MatrixInfo> matrices, uint32_t threads,
         std::max<uint64_t>(gemm_scratch_stride_, ceil_div(gemm_scratch_bytes(&all), 64) * 64);
   }
   quantized_.codes = arena->take<int8_t>(tokens * codes);
-  quantized_.scales = arena->take<float>(tokens * groups);
-  quantized_.sums = arena->take<int32_t>(tokens * groups);
+  quantized_.scales = arena->take<float>(group_stride_of(tokens) * groups);
+  quantized_.sums = arena->take<int32_t>(group_stride_of(tokens) * groups);
   gemm_scratch_ = arena->take<uint8_t>(threads * gemm_scratch_stride_);
   attention_floats_ = attention_floats(*config_, context);
   attention_scratch_ = arena->take<float>(threads * attention_floats_);
@@ -132,12 +132,9 @@ void Ops::quantize(const float* x, uint32_t tokens, const Matrix& m) {
   const uint32_t group = m.planes.group;
   const float min_amax = m.encoding == Encoding::kNative ? kNativeMinAmax : 0.0f;
   quantized_.code_stride = code_stride(m.cols, group);
-  quantized_.groups = static_cast<uint32_t>(group_count(m.cols, group));
+  quantized_.group_stride = group_stride_of(tokens);
   parallel(tokens, [&](uint32_t t, uint32_t) {
-    const size_t first_group = size_t{t} * quantized_.groups;
-    kernels_->quantize_activations(x + size_t{t} * m.cols, m.cols, group, min_amax,
-                                   quantized_.codes + t * quantized_.code_stride,
-                                   quantized_.scales + first_group, quantized_.sums + first_group);
+    kernels_->quantize_activations(x + size_t{t} * m.cols, m.cols, group, min_amax, &quantized_, t);
   });
 }
 

@@ -58,16 +58,14 @@ struct Inputs {
   QuantizedActivations view;
 
   Inputs(const KernelTable& k, uint32_t group) {
-    view.groups = static_cast<uint32_t>(group_count(kCols, group));
+    view.group_stride = group_stride_of(kTokens);
     view.code_stride = (row_vectors(kCols, group) * kVectorCols + 63) / 64 * 64;
     codes.resize(view.code_stride * kTokens);
-    scales.resize(view.groups * kTokens);
-    sums.resize(view.groups * kTokens);
-    for (uint32_t t = 0; t < kTokens; ++t)
-      k.quantize_activations(noise(t * 1000, kCols, 3).data(), kCols, group, 0,
-                             &codes[t * view.code_stride], &scales[t * view.groups],
-                             &sums[t * view.groups]);
+    scales.resize(view.group_stride * group_count(kCols, group));
+    sums.resize(scales.size());
     view.codes = codes.data(), view.scales = scales.data(), view.sums = sums.data();
+    for (uint32_t t = 0; t < kTokens; ++t)
+      k.quantize_activations(noise(t * 1000, kCols, 3).data(), kCols, group, 0, &view, t);
   }
 };
 

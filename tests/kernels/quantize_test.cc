@@ -23,7 +23,8 @@ Quantized quantize(const KernelTable& k, const float* x, uint32_t cols, uint32_t
                  GuardedBuffer<float>(group_count(cols, group)),
                  GuardedBuffer<int32_t>(group_count(cols, group))};
   q.codes.canary(), q.scales.canary(), q.sums.canary();
-  k.quantize_activations(x, cols, group, min_amax, q.codes.data(), q.scales.data(), q.sums.data());
+  const QuantizedActivations out = {q.codes.data(), q.scales.data(), q.sums.data(), 0, 1};
+  k.quantize_activations(x, cols, group, min_amax, &out, 0);
   return q;
 }
 

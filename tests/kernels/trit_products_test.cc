@@ -52,8 +52,8 @@ Case::Case(const Shape& s, Fill fill, Random* random)
     : tokens(s.tokens),
       row_scales(tile_count(s.rows) * kTileRows),
       codes((s.tokens - 1) * code_stride(s) + code_bytes(s)),
-      x_scales(s.tokens * group_count(s.cols, s.group)),
-      x_sums(s.tokens * group_count(s.cols, s.group)) {
+      x_scales(group_stride_of(s.tokens) * group_count(s.cols, s.group)),
+      x_sums(group_stride_of(s.tokens) * group_count(s.cols, s.group)) {
   w.rows = s.rows, w.cols = s.cols, w.group = s.group, w.planes = s.planes;
   w.encoding = s.encoding, w.row_scales = row_scales.data();
   w.prefix_factor = s.encoding == Encoding::kTied && random->below(2) ? 9.0f : 1.0f;
@@ -67,21 +67,21 @@ Case::Case(const Shape& s, Fill fill, Random* random)
     w.scales[p] = scales[p].data();
   }
   const uint32_t groups = static_cast<uint32_t>(group_count(s.cols, s.group));
-  x = {codes.data(), x_scales.data(), x_sums.data(), code_stride(s), groups};
+  x = {codes.data(), x_scales.data(), x_sums.data(), code_stride(s), group_stride_of(s.tokens)};
   for (uint32_t t = 0; t < tokens; ++t)
     for (uint32_t g = 0; g < groups; ++g) {
       const uint32_t first = g * s.group, left = s.cols - first;
       const uint32_t count = left < s.group ? left : s.group;
       int8_t* group_codes =
           x.codes + t * x.code_stride + g * group_vectors(s.cols, s.group, 0) * kVectorCols;
-      int32_t* sum = &x.sums[t * groups + g];
+      int32_t* sum = &x.sums[g * x.group_stride + t];
       for (uint32_t c = 0; c < count; ++c) {
         const int extreme = (fill == Fill::kLargest ? t : random->below(2)) % 2 ? 127 : -128;
         const bool any = fill != Fill::kLargest && random->below(4) > 0;
         group_codes[c] = static_cast<int8_t>(any ? int(random->below(256)) - 128 : extreme);
         *sum += group_codes[c];
       }
-      x.scales[t * groups + g] = random->uniform(0, 2);
+      x.scales[g * x.group_stride + t] = random->uniform(0, 2);
     }
 }
 
@@ -89,7 +89,8 @@ Case::Case(const Shape& s, Fill fill, Random* random)
 float expected(const Case& c, uint32_t row, uint32_t token) {
   const TritView& w = c.w;
   const size_t tile_bytes = row_vectors(w.cols, w.group) * kVectorBytes;
-  const uint32_t tile = row / kTileRows, r = row % kTileRows, groups = c.x.groups;
+  const uint32_t tile = row / kTileRows, r = row % kTileRows;
+  const uint32_t groups = static_cast<uint32_t>(group_count(w.cols, w.group));
   std::vector<std::vector<int8_t>> trits(w.planes, std::vector<int8_t>(w.cols));
   for (uint32_t p = 0; p < w.planes; ++p)
     unpack_row(w.digits[p] + tile * tile_bytes, r, w.cols, w.group, trits[p].data());
@@ -97,7 +98,7 @@ float expected(const Case& c, uint32_t row, uint32_t token) {
   for (uint32_t g = 0; g < groups; ++g) {
     const int8_t* x =
         c.x.codes + token * c.x.code_stride + g * group_vectors(w.cols, w.group, 0) * kVectorCols;
-    const float sx = c.x.scales[token * groups + g];
+    const float sx = c.x.scales[g * c.x.group_stride + token];
     int64_t folded = 0;
     for (uint32_t p = 0; p < w.planes; ++p) {
       int64_t n = 0;
@@ -126,8 +127,8 @@ std::vector<float> gemv_all(const KernelTable& k, const Case& c, uint32_t cut) {
   for (uint32_t t = 0; t < c.tokens; ++t) {
     GuardedBuffer<float> y(c.w.rows);
     y.canary();
-    const QuantizedActivations x = {c.x.codes + t * c.x.code_stride, c.x.scales + t * c.x.groups,
-                                    c.x.sums + t * c.x.groups, c.x.code_stride, c.x.groups};
+    const QuantizedActivations x = {c.x.codes + t * c.x.code_stride, c.x.scales + t, c.x.sums + t,
+                                    c.x.code_stride, c.x.group_stride};
     if (cut > 0) k.trit_gemv(&c.w, &x, 0, cut, y.data());
     if (cut < tiles_of(c)) k.trit_gemv(&c.w, &x, cut, tiles_of(c), y.data());
     all.insert(all.end(), y.begin(), y.end());
@@ -260,7 +261,7 @@ TEST_CASE("a quantized product is near the product of the floats it stands for")
   std::vector<float> x(cols), row(cols);
   for (float& v : x) v = random.uniform(-3, 3);
   const KernelTable& k = scalar_kernels();
-  k.quantize_activations(x.data(), cols, 160, 0, c.x.codes, c.x.scales, c.x.sums);
+  k.quantize_activations(x.data(), cols, 160, 0, &c.x, 0);
   float y[16];
   k.trit_gemv(&c.w, &c.x, 0, 1, y);
   for (uint32_t r = 0; r < 16; ++r) {
