@@ -1,4 +1,4 @@
-# tritstack: `make` builds ./tritstack, `make chat` talks to the small model, `make test` tests all.
+# tritstack: `make` builds ./tritstack, `make chat` talks to the small model, `make test` runs the suite.
 #
 #   make [config=release|debug|sanitize|coverage]   ./tritstack (release) or build/<config>/tritstack
 #   make deps      install what the build needs and lacks (apt-get or brew)
@@ -13,7 +13,7 @@
 #   make test-quality  ours, PTQTP and BitStack at equal bytes: a table (minutes)
 #   make lint | format | install PREFIX=/usr/local DESTDIR= | clean
 #
-# Sources are found by wildcard: adding a file needs no change here. No file needs flags of its own:
+# Sources are found by wildcard: adding a file needs no change here. No file needs flags to be right:
 # code for one instruction set sits in target regions (kernels/target.h).
 
 # All cores, unless a -j was given; a make within make shares the jobs of the first.
@@ -55,7 +55,7 @@ SRC_convert := model_format/convert
 SRC_runtime := runtime runtime/text
 TEST_ROOMS := kernels model_format convert text runtime cmd
 LONG_ROOMS := large memory quality emulated
-# What each room's tests link: the rooms below it only, so a room stays testable alone.
+# What each room's tests link: the rooms below it only.
 LINK_kernels := kernels
 LINK_model_format := model_format kernels
 LINK_convert := convert model_format kernels
@@ -95,7 +95,7 @@ $(BUILD)/libsupport.a: $(filter-out %/main.o,$(call objects,tests/support))
 $(BUILD)/%.o: %.cc | deps
 	@mkdir -p $(@D)
 	$(call step,CXX,$<) $(CXX) $(FLAGS) -MMD -MP -c -o $@ $<
-# The command stays below 1 MB (lint measures it): small code, speed for what a profile shows, and
+# The command stays below 1 MB stripped (lint measures it): small code, speed for what a profile shows, and
 # with GCC it is linked from code that the linker optimizes as a whole. The same objects hold machine
 # code for everything else, and the library that others link nothing but that. Nobody asks for the
 # type of an object, and code and tables may share pages.
@@ -162,7 +162,7 @@ lint: $(BUILD)/libkernels.a $(BUILD)/libtritstack.so $(COMMAND)
 format:
 	@$$(command -v clang-format-14 || echo clang-format) -i $$(git ls-files '*.cc' '*.h' '*.inl' '*.c')
 
-# Emulators and a cross compiler only for those who test all.
+# Emulators and a cross compiler only for those who test.
 deps:
 	@tests/tools/deps.sh $(CXX) $(if $(filter deps lint test test-all test-emulated,$(MAKECMDGOALS)),test)
 

@@ -1,5 +1,5 @@
-// `tritstack bench --kernels`: every kernel alone, on every level this CPU has, over data far
-// larger than the caches where a model's would be.
+// `tritstack bench --kernels`: the main kernels, each alone, on every level this CPU has, over data
+// far larger than the caches where a model's would be.
 #ifndef TRITSTACK_CMD_BENCH_KERNELS_H_
 #define TRITSTACK_CMD_BENCH_KERNELS_H_
 

@@ -13,8 +13,10 @@
 #include "cmd/bench_roofline.h"
 #include "cmd/common/error.h"
 #include "cmd/common/interrupt.h"
+#include "cmd/common/machine_report.h"
 #include "cmd/common/progress.h"
 #include "runtime/c_api.h"
+#include "runtime/linux_files.h"
 
 namespace trit {
 
@@ -70,14 +72,7 @@ void reset_peak_rss() {
   }
 }
 uint64_t peak_rss_bytes() {
-  unsigned long long kib = 0;
-  if (FILE* file = std::fopen("/proc/self/status", "r")) {
-    char line[256];
-    while (std::fgets(line, sizeof line, file) && std::sscanf(line, "VmHWM: %llu", &kib) != 1) {
-    }
-    std::fclose(file);
-  }
-  if (kib > 0) return kib * 1024;
+  if (const auto peak = keyed_number("/proc/self/status", "VmHWM")) return *peak;
   struct rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);
 #ifdef __APPLE__
@@ -85,17 +80,6 @@ uint64_t peak_rss_bytes() {
 #else
   return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
 #endif
-}
-
-std::string cpu_name() {
-  std::string name;
-  if (FILE* file = std::fopen("/proc/cpuinfo", "r")) {
-    char line[256], text[200];
-    while (name.empty() && std::fgets(line, sizeof line, file))
-      if (std::sscanf(line, "model name : %199[^\n]", text) == 1) name = text;
-    std::fclose(file);
-  }
-  return name;
 }
 
 uint64_t size_of(const Matrix& m) {

@@ -189,6 +189,9 @@ Result<uint64_t> CalibratedQuantize::order_planes(const QuantizeProgress& progre
 Result<std::vector<PrefixQuality>> CalibratedQuantize::compare(
     const QuantizeReport& report, const QuantizeProgress& progress,
     const std::atomic<bool>& cancel) const {
+  const auto failed = [&](const Status& why) {
+    return with_whole_file(options_.output, "was not compared", why);
+  };
   std::vector<uint32_t> planes = {0};
   for (const QuantizeReport::Row& row : report.rows) planes.push_back(row.planes);
   std::vector<Reader> readers;
@@ -197,19 +200,18 @@ Result<std::vector<PrefixQuality>> CalibratedQuantize::compare(
     model_options.planes.caps.planes = p;
     Result<std::shared_ptr<const Model>> model =
         p == 0 ? dense_ : Model::open(options_.output, model_options);
-    if (!model.ok()) return model.status();
+    if (!model.ok()) return failed(model.status());
     Result<Reader> reader = open_reader(model.value(), window_, options_.threads);
-    if (!reader.ok()) return reader.status();
+    if (!reader.ok()) return failed(reader.status());
     readers.push_back(std::move(reader.value()));
   }
   std::vector<Scores> scores(readers.size());
   const size_t windows = held_out_.size() / window_;
   for (size_t w = 0; w < windows; ++w) {
     if (progress) progress("comparing", w, windows);
-    if (cancel)
-      return with_whole_file(options_.output, "was not compared",
-                             Status(Code::kCancelled, "interrupted"));
-    TRIT_RETURN_IF_ERROR(score({&held_out_[w * window_], window_}, &readers, &scores));
+    if (cancel) return failed(Status(Code::kCancelled, "interrupted"));
+    const Status scored = score({&held_out_[w * window_], window_}, &readers, &scores);
+    if (!scored.ok()) return failed(scored);
   }
   std::vector<PrefixQuality> qualities;
   for (size_t i = 0; i < planes.size(); ++i)

@@ -60,12 +60,6 @@ std::vector<Share> shares(const ModelReader& reader) {
   return list;
 }
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
-}
-
 void print_text(const ModelReader& reader, bool sizes) {
   const ModelConfig& c = reader.config();
   print(format("%s: %s, %s, format %u.%u, id %016" PRIx64 "\n", reader.path().c_str(),

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cinttypes>
+#include <filesystem>
 
 #include "cmd/commands.h"
 #include "cmd/common/args.h"
@@ -35,7 +36,7 @@ class LogitsOutput {
 
   bool is_stdout() const { return is_stdout_; }
 
-  int open_path(const std::string& path) {
+  int open_path(const std::string& path, const std::string& model) {
     path_ = path;
     struct stat named, target, own;
     const bool exists = lstat(path.c_str(), &named) == 0;
@@ -44,6 +45,8 @@ class LogitsOutput {
         (exists && S_ISLNK(named.st_mode) && stat(path.c_str(), &target) == 0 &&
          fstat(1, &own) == 0 && target.st_dev == own.st_dev && target.st_ino == own.st_ino);
     if (is_stdout_) return TRIT_OK;
+    if (std::error_code error; std::filesystem::equivalent(path, model, error))
+      return fail(TRIT_USAGE, path + ": is the model");
     if (!exists || S_ISREG(named.st_mode) || S_ISDIR(named.st_mode)) {
       Result<OutputFile> created = OutputFile::create(path, true);
       if (!created.ok()) return fail(created.status());
@@ -93,9 +96,9 @@ int write_logits(const TokenIds& ids, size_t chunk, size_t vocab, trit_session* 
   std::vector<float> logits(std::min(chunk, ids.size()) * vocab);
   for (size_t begin = 0; begin < ids.size(); begin += chunk) {
     const size_t count = std::min(chunk, ids.size() - begin);
-    if (const trit_status s =
-            trit_session_prefill(session, ids.data() + begin, count, logits.data()))
-      return interrupted() ? fail(TRIT_CANCELLED, "interrupted") : fail(s);
+    const trit_status s = trit_session_prefill(session, ids.data() + begin, count, logits.data());
+    if (interrupted()) return fail(TRIT_CANCELLED, "interrupted");
+    if (s) return fail(s);
     const size_t bytes = count * vocab * sizeof(float);
     hasher->update(logits.data(), bytes);
     if (!output) continue;
@@ -164,7 +167,7 @@ int logits_command(int argc, char** argv) {
 
   LogitsOutput output;
   if (path) {
-    if (const int code = output.open_path(*path)) return code;
+    if (const int code = output.open_path(*path, *flags.model)) return code;
   }
   if (json && output.is_stdout())
     return fail(TRIT_USAGE, "logits: --json and -o " + *path + " both write to standard output");

@@ -4,6 +4,7 @@
 // model runs. Not here: how a plan is shown (plan_report.h).
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 #include "cmd/commands.h"
 #include "cmd/common/args.h"
@@ -127,6 +128,8 @@ Result<Plan> make_plan(const ModelFlags& flags, const ModelReader& reader) {
 
 int write_svg(const std::string& path, const Plan& plan) {
   const std::string picture = svg_curve(plan_curve(plan));
+  if (std::error_code error; std::filesystem::equivalent(path, plan.reader.path(), error))
+    return fail(TRIT_USAGE, path + ": is the model");
   Result<OutputFile> output = OutputFile::create(path, true);
   if (!output.ok()) return fail(output.status());
   const Status written = output->file().write(0, picture.data(), picture.size());

@@ -1,5 +1,6 @@
 // tritstack quantize: a Hugging Face folder becomes one .trit file, whole or not at all; what an
 // interrupted run has finished is in OUT.partial.
+#include <algorithm>
 #include <chrono>
 #include <cinttypes>
 #include <thread>
@@ -12,6 +13,7 @@
 #include "cmd/common/interrupt.h"
 #include "cmd/common/output.h"
 #include "cmd/common/progress.h"
+#include "runtime/default_threads.h"
 
 namespace trit {
 
@@ -42,7 +44,7 @@ CommandLine command_line(QuantizeFlags* f) {
        {"--encoding", "tied|free|native", "how planes make a weight, see FORMAT.md (default tied)",
         TextTarget{&f->encoding, {"tied", "free", "native"}}},
        {"--group", "N", "weights of a row that share a scale (default 160)",
-        IntegerTarget{&f->group, 1, 1 << 20}},
+        IntegerTarget{&f->group, 1, kMaxGroup}},
        {"--calibrate", "TEXT", "run the model on this text to choose better planes (slower)",
         TextTarget{&f->calibrate, {}}},
        {"--calibrate-tokens", "N", "most tokens of it (default 32768)",
@@ -52,9 +54,10 @@ CommandLine command_line(QuantizeFlags* f) {
         TextTarget{&f->order, {"error", "calibrated"}}},
        {"--order-tokens", "N", "about how many tokens to read for that in all (default 131072)",
         IntegerTarget{&f->order_tokens, 1, INT32_MAX}},
-       {"--dense", "f32|bf16", "keep the weights as they are: the reference",
+       {"--dense", "f32|bf16", "no planes: the reference (bf16 rounds what is finer)",
         TextTarget{&f->dense, {"f32", "bf16"}}},
-       {"-t, --threads", "N", "threads (default: all cores)", IntegerTarget{&f->threads, 1, 1024}},
+       {"-t, --threads", "N", "threads (default: all cores)",
+        IntegerTarget{&f->threads, 1, kMaxThreads}},
        {"--force", "", "replace an existing output", SwitchTarget{&f->force}},
        {"--verbose", "", "show what was decided", SwitchTarget{&f->verbose}},
        {"--json", "", "print one JSON object", SwitchTarget{&f->json}}}};
@@ -97,7 +100,7 @@ QuantizeOptions quantize_options(const QuantizeFlags& f) {
   if (f.encoding == "free") options.encoding = Encoding::kFree;
   if (f.encoding == "native") options.encoding = Encoding::kNative;
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
-  options.threads = static_cast<uint32_t>(f.threads.value_or(cores));
+  options.threads = static_cast<uint32_t>(f.threads.value_or(std::min(cores, kMaxThreads)));
   options.force = f.force;
   options.note = [](const std::string& line) { note(line); };
   return options;

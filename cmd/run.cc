@@ -153,7 +153,7 @@ int complete(const RunOptions& o, const trit_model* model, trit_session* session
   trit_generate_result result = {};
   result.struct_size = sizeof result;
   const trit_status s = trit_session_generate(session, &options, on_text, &completion, &result);
-  if (o.json) {
+  if (o.json && (s == TRIT_OK || s == TRIT_CANCELLED)) {
     print_json(completion, result.stop, prompt_tokens, seed);
   } else if (o.tokens ||
              (completion.terminal && !completion.text.empty() && completion.text.back() != '\n')) {
@@ -191,6 +191,7 @@ int run_command(int argc, char** argv) {
   if (const int code = check_prompt(prompt, model.get(), session.get())) return code;
   announce(options.model, model.get(), session.get());
   PressureWatch watch(options.model, model.get(), PressureWatch::Lines::kAtOnce);
+  if (interrupted()) return fail(TRIT_CANCELLED, "interrupted");
   if (const trit_status s =
           trit_session_prefill(session.get(), prompt.data(), prompt.size(), nullptr))
     return fail(s);

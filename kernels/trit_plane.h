@@ -35,7 +35,7 @@ constexpr uint32_t kDefaultGroup = 160;  // exactly 8 vectors
 
 // How planes and scales make a weight. Values are stored in files: never renumber.
 enum class Encoding : uint8_t {
-  kTied = 1,       // s * sum_p 3^(K-p) t_p; one f16 scale per (row, group)
+  kTied = 1,       // s * sum_p 3^(K-1-p) t_p; one f16 scale per (row, group)
   kFree = 2,       // sum_p a_p t_p; one f16 scale per (plane, row, group)
   kNative = 3,     // a * t; one plane, one f32 scale per row, the group is the whole row
   kDenseF32 = 4,   // row-major float32, no planes
@@ -86,8 +86,8 @@ struct TritView {
   const uint16_t* scales[kMaxPlanes];  // f16, tile x group x 16; tied: only [0]; native: unused
   const float* row_scales;             // native only: one per padded row
   uint32_t rows, cols, group;
-  uint32_t planes;      // resident planes p, 1..kMaxPlanes
-  float prefix_factor;  // tied: 3^(K - p), exact; 1 otherwise
+  uint32_t planes;      // resident ones of K, 1..kMaxPlanes
+  float prefix_factor;  // tied: 3^(K - planes), exact; 1 otherwise
   Encoding encoding;    // kTied, kFree or kNative
 };
 

@@ -64,7 +64,6 @@ namespace {
 
 constexpr double kMaxNormEps = 1e-2;
 constexpr double kMaxRopeFactor = 1024, kMaxRopeFrequency = 1024;
-constexpr uint32_t kMaxGroup = 1u << 20;
 
 struct Feature {
   bool ModelConfig::*member;

@@ -1,6 +1,6 @@
 // The head's sections as values: one encoder and one decoder per section, and the views and checks
 // that all decoders share. A decoder trusts nothing: every field is bounded, every byte accounted
-// for. The writer decodes what it encodes, so a file that the reader refuses is never written.
+// for. The writer decodes what it encodes of a model, and says no before it has written a block.
 // Not here: the block table, and the header but for its hashes (reader.cc, writer.cc).
 #ifndef TRITSTACK_MODEL_FORMAT_HEAD_SECTIONS_H_
 #define TRITSTACK_MODEL_FORMAT_HEAD_SECTIONS_H_

@@ -1,5 +1,5 @@
 // What a model is, in features and not in names: the runtime reads only this. The converter's table
-// of architectures fills it, FORMAT.md says how it is stored, reader.cc checks every bound.
+// of architectures fills it, FORMAT.md says how it is stored, head_sections.cc checks bounds.
 #ifndef TRITSTACK_MODEL_FORMAT_MODEL_CONFIG_H_
 #define TRITSTACK_MODEL_FORMAT_MODEL_CONFIG_H_
 
@@ -14,6 +14,7 @@ namespace trit {
 // Limits, checked by the converter and by the reader alike.
 constexpr uint32_t kMaxLayers = 1024;
 constexpr uint32_t kMaxDim = 1u << 20;  // hidden, ffn, heads * head_dim
+constexpr uint32_t kMaxGroup = 1u << 20;
 constexpr uint32_t kMaxHeadDim = 1024;
 constexpr uint32_t kMaxVocab = 1u << 22;
 constexpr uint32_t kMaxContext = 1u << 24;

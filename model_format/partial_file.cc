@@ -68,8 +68,12 @@ Result<PartialFile> PartialFile::open(const std::string& output, uint64_t identi
     std::memcpy(start.magic, kPartialMagic, sizeof start.magic);
     start.identity = identity;
     TRIT_RETURN_IF_ERROR(p.file_.resize(0));
-    TRIT_RETURN_IF_ERROR(p.file_.write(0, &start, sizeof start));
-    TRIT_RETURN_IF_ERROR(p.file_.resize(end));
+    Status begun = p.file_.write(0, &start, sizeof start);
+    if (begun.ok()) begun = p.file_.resize(end);
+    if (!begun.ok()) {
+      ::unlink(path.c_str());  // it holds no work yet
+      return begun;
+    }
   }
   return p;
 }

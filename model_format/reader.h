@@ -64,7 +64,6 @@ class ModelReader {
   std::string_view quantizer_options() const { return quantizer_options_; }
 
   const std::shared_ptr<const InputFile>& file() const { return file_; }
-  const MappedFile& head() const { return head_; }
 
  private:
   friend class HeadParser;

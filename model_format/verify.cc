@@ -1,10 +1,11 @@
-// See verify.h. One pass over the file in stored order, in pieces whose pages are given back, so
-// that memory stays bounded. A block's hash is judged before its contents: a damaged block is
-// called damaged, and only a block that was written wrong is called by what is wrong in it.
+// See verify.h. One pass over the file in stored order, read in pieces, so that memory stays
+// bounded. A block's hash is judged before its contents: a damaged block is called damaged, and
+// only a block that was written wrong is called by what is wrong in it.
 #include "model_format/verify.h"
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "kernels/half.h"
 #include "kernels/trit_plane.h"
@@ -18,17 +19,15 @@ namespace trit {
 namespace {
 
 constexpr uint64_t kPieceBytes = uint64_t{1} << 20;
-constexpr uint64_t kReleaseAlign = 65536;  // a multiple of every page size
 
 class Verifier {
  public:
-  Verifier(const ModelReader& model, const MappedFile& file,
-           const std::function<void(uint64_t, uint64_t)>& progress)
-      : model_(model), file_(file), progress_(progress) {}
+  Verifier(const ModelReader& model, const std::function<void(uint64_t, uint64_t)>& progress)
+      : model_(model), progress_(progress) {}
 
   Result<VerifyReport> run() {
     const Span<const BlockInfo> blocks = model_.blocks();
-    at_ = released_ = model_.head_bytes();
+    at_ = model_.head_bytes();
     for (size_t i = 0; i < blocks.size(); ++i) {
       if (i == model_.whole_blocks()) return missing(blocks[i]);
       TRIT_RETURN_IF_ERROR(check_gap(blocks[i].offset));
@@ -38,7 +37,7 @@ class Verifier {
   }
 
  private:
-  const uint8_t* here() const { return file_.at(at_); }
+  const uint8_t* here() const { return piece_.data(); }
 
   std::string name_of(const BlockInfo& b) const {
     return "block " + matrix_name(model_.matrices()[b.matrix]) + " plane " +
@@ -54,36 +53,43 @@ class Verifier {
                  std::to_string(model_.size()) + " bytes (cut short)");
   }
 
-  // `bytes` from here are done: report them and give their pages back.
-  void advance(uint64_t bytes) {
-    at_ += bytes;
-    file_.release(released_, at_);
-    released_ = at_ - at_ % kReleaseAlign;
+  // The next bytes.
+  Status read_piece(uint64_t bytes) {
+    piece_.resize(bytes);
+    return model_.file()->read(at_, piece_.data(), bytes);
+  }
+  // They are done.
+  void advance() {
+    at_ += piece_.size();
     if (progress_) progress_(at_, model_.file_bytes());
   }
 
   Status check_gap(uint64_t end) {
-    const uint8_t* stray =
-        std::find_if(here(), file_.at(end), [](uint8_t byte) { return byte != 0; });
-    if (stray != file_.at(end))
-      return bad_field(Code::kMalformed, model_.path(), "gap",
-                       "offset " + std::to_string(at_ + static_cast<uint64_t>(stray - here())), "0",
-                       std::to_string(*stray));
-    advance(end - at_);
+    while (at_ < end) {
+      TRIT_RETURN_IF_ERROR(read_piece(std::min(end - at_, kPieceBytes)));
+      const auto stray =
+          std::find_if(piece_.begin(), piece_.end(), [](uint8_t b) { return b != 0; });
+      if (stray != piece_.end())
+        return bad_field(
+            Code::kMalformed, model_.path(), "gap",
+            "offset " + std::to_string(at_ + static_cast<uint64_t>(stray - piece_.begin())), "0",
+            std::to_string(*stray));
+      advance();
+    }
     return Status();
   }
 
   Status check_block(const BlockInfo& b);
-  Status check_scales(const BlockInfo& b) const;
-  Status check_digits(const BlockInfo& b, uint64_t first_row, uint64_t bytes) const;
+  Status check_scales(const BlockInfo& b, uint64_t done) const;
+  Status check_digits(const BlockInfo& b, uint64_t first_row) const;
   Status check_vector(const BlockInfo& b, const uint8_t* vector, uint64_t rows,
                       uint64_t cols) const;
-  Status check_values(const BlockInfo& b, uint64_t done, uint64_t bytes) const;
+  Status check_values(const BlockInfo& b, uint64_t done) const;
 
   const ModelReader& model_;
-  const MappedFile& file_;  // all blocks
   const std::function<void(uint64_t, uint64_t)>& progress_;
-  uint64_t at_ = 0, released_ = 0;
+  std::vector<uint8_t> piece_;  // of the file, from at_
+  uint64_t at_ = 0;
 };
 
 Status Verifier::check_block(const BlockInfo& b) {
@@ -96,14 +102,16 @@ Status Verifier::check_block(const BlockInfo& b) {
   Status contents;
   for (uint64_t done = 0; done < b.bytes;) {
     const bool in_scales = done < scales;
-    const uint64_t piece = in_scales ? scales : std::min(b.bytes - done, most);
+    const uint64_t piece =
+        in_scales ? std::min(scales - done, kPieceBytes) : std::min(b.bytes - done, most);
+    TRIT_RETURN_IF_ERROR(read_piece(piece));
     hasher.update(here(), piece);
     if (contents.ok()) {
-      contents = in_scales ? check_scales(b)
-                 : dense   ? check_values(b, done, piece)
-                           : check_digits(b, (done - scales) / tile * kTileRows, piece);
+      contents = in_scales ? check_scales(b, done)
+                 : dense   ? check_values(b, done)
+                           : check_digits(b, (done - scales) / tile * kTileRows);
     }
-    advance(piece);
+    advance();
     done += piece;
   }
   const uint64_t hash = hasher.digest();
@@ -112,34 +120,36 @@ Status Verifier::check_block(const BlockInfo& b) {
 }
 
 // Scales of rows are finite, those of padding rows and the bytes up to the digits are 0.
-Status Verifier::check_scales(const BlockInfo& b) const {
+Status Verifier::check_scales(const BlockInfo& b, uint64_t done) const {
   const MatrixInfo& m = model_.matrices()[b.matrix];
   const bool native = m.encoding == Encoding::kNative;
   const uint64_t groups = native ? 1 : group_count(m.cols, m.group);
   const uint64_t width = native ? 4 : 2;
   const uint64_t scales = tile_count(m.rows) * kTileRows * groups;
-  const uint8_t* data = here();
-  for (uint64_t i = 0; i < scales; ++i) {
+  for (uint64_t at = 0; at < piece_.size(); at += width) {
+    const uint64_t i = (done + at) / width;
     const uint64_t row = i / kTileRows / groups * kTileRows + i % kTileRows;
-    const uint8_t* scale = data + i * width;
+    const uint8_t* scale = here() + at;
+    const uint8_t* stray =
+        std::find_if(scale, scale + width, [](uint8_t byte) { return byte != 0; });
+    const bool zero = stray == scale + width;
     const float value = native ? load<float>(scale) : f16_to_f32(load<uint16_t>(scale));
-    const bool zero = std::all_of(scale, scale + width, [](uint8_t byte) { return byte == 0; });
-    if (row < m.rows ? !std::isfinite(value) : !zero)
-      return wrong(b, " scale", at_ + i * width, row < m.rows ? "finite" : "0 (padding)",
+    if (i >= scales && !zero)
+      return wrong(b, " padding", at_ + static_cast<uint64_t>(stray - here()), "0",
+                   std::to_string(*stray));
+    if (i < scales && (row < m.rows ? !std::isfinite(value) : !zero))
+      return wrong(b, " scale", at_ + at, row < m.rows ? "finite" : "0 (padding)",
                    number_text(value));
-  }
-  for (uint64_t i = scales * width; i < block_scale_bytes(m, b.plane); ++i) {
-    if (data[i] != 0) return wrong(b, " padding", at_ + i, "0", std::to_string(data[i]));
   }
   return Status();
 }
 
-// `bytes` of whole tiles from here, the first of which holds rows from `first_row`.
-Status Verifier::check_digits(const BlockInfo& b, uint64_t first_row, uint64_t bytes) const {
+// Whole tiles, the first of which holds rows from `first_row`.
+Status Verifier::check_digits(const BlockInfo& b, uint64_t first_row) const {
   const MatrixInfo& m = model_.matrices()[b.matrix];
   const uint64_t groups = group_count(m.cols, m.group);
   const uint8_t* vector = here();
-  const uint8_t* end = vector + bytes;
+  const uint8_t* end = vector + piece_.size();
   for (uint64_t row = first_row; vector < end; row += kTileRows) {
     const uint64_t rows = std::min<uint64_t>(kTileRows, m.rows - row);
     for (uint64_t g = 0; g < groups; ++g) {
@@ -171,13 +181,13 @@ Status Verifier::check_vector(const BlockInfo& b, const uint8_t* vector, uint64_
   return Status();
 }
 
-// Values [done, done + bytes) of a dense block: finite, and 0 past the last one.
-Status Verifier::check_values(const BlockInfo& b, uint64_t done, uint64_t bytes) const {
+// Values of a dense block from its byte `done`: finite, and 0 past the last one.
+Status Verifier::check_values(const BlockInfo& b, uint64_t done) const {
   const MatrixInfo& m = model_.matrices()[b.matrix];
   const uint64_t width = m.encoding == Encoding::kDenseF32 ? 4 : 2;
   const uint64_t values = uint64_t{m.rows} * m.cols;
   const uint8_t* data = here();
-  for (uint64_t i = 0; i < bytes; i += width) {
+  for (uint64_t i = 0; i < piece_.size(); i += width) {
     const float value = width == 4 ? load<float>(data + i) : bf16_to_f32(load<uint16_t>(data + i));
     const bool inside = (done + i) / width < values;
     if (inside ? !std::isfinite(value) : f32_to_bits(value) != 0)
@@ -197,12 +207,7 @@ Result<VerifyReport> verify_file(const std::string& path,
   TRIT_RETURN_IF_ERROR(model->check_base());
   if (const Span<const uint8_t> tokenizer = model->tokenizer(); !tokenizer.empty())
     TRIT_RETURN_IF_ERROR(TokenizerSection::open(tokenizer, model->config().vocab, path).status());
-  const Result<MappedFile> blocks =
-      MappedFile::open(model->file(), model->head_bytes(), model->size());
-  if (!blocks.ok()) return blocks.status();
-  Result<VerifyReport> report = Verifier(model.value(), blocks.value(), progress).run();
-  TRIT_RETURN_IF_ERROR(blocks->check());
-  return report;
+  return Verifier(model.value(), progress).run();
 }
 
 }  // namespace trit

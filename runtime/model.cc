@@ -36,7 +36,7 @@ Result<std::shared_ptr<const Model>> Model::open(const std::string& path,
     kernels = chosen.value();
   }
   if (options.verify) {
-    const Result<VerifyReport> verified = verify_file(path, nullptr);
+    const Result<VerifyReport> verified = verify_file(path, nullptr, options.io);
     if (!verified.ok()) return verified.status();
   }
   Result<ModelReader> reader = ModelReader::open(path, options.io);

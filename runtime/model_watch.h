@@ -1,6 +1,6 @@
 // Keeps the budget of a model what memory allows, while it runs: what a MemoryWatch says becomes
-// the stack's budget, and blocks that a download has brought since join. Every change of the planes
-// in use is told, because it changes what the model says.
+// the stack's budget, and blocks that a download has brought since join. Each change of the planes
+// in use that comes of it is told, because it changes what the model says.
 #ifndef TRITSTACK_RUNTIME_MODEL_WATCH_H_
 #define TRITSTACK_RUNTIME_MODEL_WATCH_H_
 

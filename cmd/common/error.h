@@ -1,4 +1,4 @@
-// How a command says that it failed: exactly one line on stderr and the exit code of cli.md, and
+// How a command says that it failed: exactly one line on stderr and an exit code, and
 // the notices that are not errors. Codes are those of trit_status (and of model_format's Code): 0
 // ok, 1 internal, 2 usage, 3 malformed, 4 unsupported, 5 I/O, 6 memory, 7 limit, 130 interrupted.
 #ifndef TRITSTACK_CMD_COMMON_ERROR_H_

@@ -9,6 +9,7 @@
 
 #include "cmd/common/error.h"
 #include "cmd/common/kernel_check.h"
+#include "cmd/common/output.h"
 #include "kernels/cpu_features.h"
 #include "runtime/linux_files.h"
 
@@ -17,18 +18,6 @@ namespace trit {
 namespace {
 
 constexpr uint64_t kLittleMemory = 256 << 20;
-
-std::string cpu_name(const std::string& root) {
-#ifdef __APPLE__
-  char name[256] = "";
-  size_t size = sizeof name;
-  if (sysctlbyname("machdep.cpu.brand_string", name, &size, nullptr, 0) == 0) return name;
-#endif
-  const std::string name = keyed_text(root + "/proc/cpuinfo", "model name");
-  if (!name.empty()) return name;
-  const std::string board = first_line(root + "/proc/device-tree/model");
-  return board.substr(0, board.find('\0'));
-}
 
 std::vector<std::string> feature_names() {
   const CpuFeatures f = cpu_features();
@@ -73,12 +62,6 @@ std::string slow_governor(const std::string& root) {
   return driver == "intel_pstate" || driver == "amd-pstate-epp" ? "" : governor;
 }
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
-}
-
 void judge_kernels(const std::vector<KernelLevel>& levels, std::vector<Problem>* problems) {
   std::string good = "scalar";  // the best level so far
   for (const KernelLevel& level : levels) {
@@ -116,6 +99,18 @@ void judge_memory(const AvailableMemory& memory, std::vector<Problem>* problems)
 }
 
 }  // namespace
+
+std::string cpu_name(const std::string& root) {
+#ifdef __APPLE__
+  char name[256] = "";
+  size_t size = sizeof name;
+  if (sysctlbyname("machdep.cpu.brand_string", name, &size, nullptr, 0) == 0) return name;
+#endif
+  const std::string name = keyed_text(root + "/proc/cpuinfo", "model name");
+  if (!name.empty()) return name;
+  const std::string board = first_line(root + "/proc/device-tree/model");
+  return board.substr(0, board.find('\0'));
+}
 
 MachineReport read_machine(const std::string& root, const ThreadChoice& threads) {
   MachineReport report;

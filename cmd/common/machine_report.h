@@ -19,8 +19,11 @@ struct KernelLevel {
   bool in_use;
 };
 
+// "AMD EPYC"; "" where the system does not say. root: see available_memory.h.
+std::string cpu_name(const std::string& root = "");
+
 struct MachineReport {
-  std::string cpu;                    // "AMD EPYC"; "" where the system does not say
+  std::string cpu;                    // cpu_name()
   std::vector<std::string> features;  // instructions that kernels could use, and the system lets
   std::vector<KernelLevel> levels;    // slowest first
   AvailableMemory memory;

@@ -67,7 +67,8 @@ std::vector<Flag> model_flags(ModelFlags* flags) {
 }
 
 Flag io_flag(ModelFlags* flags) {
-  return {"--io", "mmap|read", "map the file or read it into memory",
+  return {"--io", "mmap|read",
+          "map the file (on a network file system: read it), or read it into memory",
           TextTarget{&flags->io, {"mmap", "read"}}};
 }
 
@@ -80,7 +81,8 @@ std::vector<Flag> file_flags(ModelFlags* flags) {
 std::vector<Flag> shape_flags(ModelFlags* flags) {
   return {
       {"--memory", "SIZE|auto",
-       "most memory of the whole process: 700M, 1.5G; auto (default): 7/8 of what is free",
+       "most memory of the whole process: 700M, 1.5G; auto (default): 7/8 of what is free, but no "
+       "limit where planes are given",
        SizeTarget{&flags->memory, true}},
       {"-c, --ctx-size", "N", "tokens of context; 0: the default of this command and model",
        IntegerTarget{&flags->context, 0, 1 << 24}},

@@ -1,7 +1,7 @@
 // What running the model on text tells about the inputs of a matrix. Compensation (compensate.h)
 // wants the planes of a matrix to do what the dense matrix does in the dense model, given what the
 // planes before it have already changed. Abstract, because running a model is the business of the
-// runtime (runtime/calibration.h), which this room does not know.
+// runtime (cmd/model_calibration.h), which this room does not know.
 #ifndef TRITSTACK_MODEL_FORMAT_CONVERT_CALIBRATION_H_
 #define TRITSTACK_MODEL_FORMAT_CONVERT_CALIBRATION_H_
 

@@ -142,15 +142,24 @@ class RowFit {
     return changed;
   }
 
+  // What the levels of the group make of row r.
+  void set_weights(float step, const int8_t* levels, uint32_t r,
+                   Compensator::Scratch* scratch) const {
+    for (uint32_t p = 0; p < count_; ++p)
+      for (size_t k = begin_; k < end_; ++k)
+        scratch->prefixes[p].weights[k * Compensator::kMaxRows + r] = value(p, levels[k]) * step;
+  }
+
+ private:
   float value(uint32_t prefix, int32_t level) const {
     return values_[prefix][static_cast<size_t>(level + max_level_)];
   }
 
- private:
   // The level with the least weighted squared distance of its prefixes from targets_, the lowest of
   // equal ones. A prefix moves a level by less than half a unit of its last digit, so those far
   // outside of all targets need no look.
   int32_t nearest() const {
+    if (!(targets_[0] == targets_[0])) return 0;
     const float limit = static_cast<float>(max_level_);
     const float wish = std::clamp(targets_[0], -limit, limit);
     const int32_t rounded = static_cast<int32_t>(wish + limit + 0.5f) - max_level_;
@@ -340,9 +349,7 @@ void Compensator::decide(uint32_t rows, Scratch* scratch, int8_t* levels, uint16
       else
         step = row.decide(step, chosen);
       scales[r * groups + g] = f32_to_f16(step);
-      for (uint32_t p = 0; p < prefixes_.size(); ++p)
-        for (size_t k = begin; k < end; ++k)
-          scratch->prefixes[p].weights[k * kMaxRows + r] = row.value(p, chosen[k]) * step;
+      row.set_weights(step, chosen, r, scratch);
     }
   }
 }
@@ -374,9 +381,7 @@ bool Compensator::improve(uint32_t rows, Scratch* scratch, int8_t* levels, uint1
       step = better;
       scales[r * groups + g] = f32_to_f16(step);
       changed |= row.improve(step, chosen);
-      for (uint32_t p = 0; p < prefixes_.size(); ++p)
-        for (size_t k = begin; k < end; ++k)
-          scratch->prefixes[p].weights[k * kMaxRows + r] = row.value(p, chosen[k]) * step;
+      row.set_weights(step, chosen, r, scratch);
     }
   }
   return changed;

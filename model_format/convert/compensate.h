@@ -35,6 +35,7 @@ class Compensator {
 
    private:
     friend class Compensator;
+    friend class RowFit;
     struct Prefix {
       std::vector<float> wanted;   // [rows][cols] what weights H should be
       std::vector<float> targets;  // [rows][cols] Z of compensate.cc

@@ -18,8 +18,6 @@ namespace trit {
 namespace {
 
 constexpr uint32_t kBaseLayerPlanes = 2, kBaseHeadPlanes = 3;
-constexpr uint32_t kMaxGroup = 1u << 20;
-constexpr uint32_t kMaxThreads = 1024;
 // Part of what a run must share with the interrupted one that it goes on with: raised when the same
 // options come to give other planes.
 constexpr uint64_t kQuantizerVersion = 2;
@@ -35,7 +33,6 @@ Status check_options(const QuantizeOptions& o) {
   TRIT_RETURN_IF_ERROR(check_option("--planes", o.planes, 1, kMaxPlanes));
   TRIT_RETURN_IF_ERROR(check_option("--head-planes", o.head_planes, 1, kMaxPlanes));
   TRIT_RETURN_IF_ERROR(check_option("--group", o.group, 1, kMaxGroup));
-  TRIT_RETURN_IF_ERROR(check_option("-t", o.threads, 1, kMaxThreads));
   if (o.output.empty()) return Status(Code::kUsage, "-o: expected a file name, found nothing");
   std::error_code error;
   const fs::file_status source = fs::status(o.source, error);

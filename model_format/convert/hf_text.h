@@ -1,6 +1,6 @@
 // The text side of a Hugging Face folder: tokenizer.json to the tokenizer section, the chat
 // template and its family, the tokens that begin a text and end an answer, and the model's own
-// sampling defaults. All of it is optional in a folder; what is missing becomes a warning.
+// sampling defaults. All of it is optional in a folder; a missing tokenizer.json is a warning.
 #ifndef TRITSTACK_MODEL_FORMAT_CONVERT_HF_TEXT_H_
 #define TRITSTACK_MODEL_FORMAT_CONVERT_HF_TEXT_H_
 

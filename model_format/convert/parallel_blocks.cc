@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <new>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -26,10 +27,19 @@ struct Work {
     while (!failed && !cancel) {
       const uint64_t block = next++;
       if (block >= blocks) return;
-      const Status result = worker(block);
+      const Status result = run_one(worker, block);
       if (!result.ok()) fail(block, result);
       const uint64_t finished = ++done;
       if (progress) progress(finished);
+    }
+  }
+
+  // Memory that runs out in a thread must not end the process.
+  static Status run_one(const BlockFunction& worker, uint64_t block) {
+    try {
+      return worker(block);
+    } catch (const std::bad_alloc&) {
+      return Status(Code::kMemory, "out of memory");
     }
   }
 
@@ -48,16 +58,19 @@ Status parallel_blocks(uint64_t blocks, uint32_t threads, const std::atomic<bool
                        const std::function<BlockFunction()>& make_worker,
                        const std::function<void(uint64_t done)>& progress) {
   Work work(blocks, cancel);
+  std::vector<BlockFunction> workers;
+  for (uint64_t i = 0; i < std::min<uint64_t>(threads, blocks); ++i)
+    workers.push_back(make_worker());
   std::vector<std::thread> others;
-  const uint64_t wanted = std::min<uint64_t>(threads, blocks);
-  for (uint64_t i = 1; i < wanted; ++i) {
+  others.reserve(workers.size());
+  for (size_t i = 1; i < workers.size(); ++i) {
     try {
-      others.emplace_back([&work, worker = make_worker()] { work.run(worker, nullptr); });
+      others.emplace_back([&work, &worker = workers[i]] { work.run(worker, nullptr); });
     } catch (const std::system_error&) {
       break;  // the system gives no more threads: those there are do the work
     }
   }
-  work.run(make_worker(), progress);
+  if (!workers.empty()) work.run(workers[0], progress);
   for (std::thread& t : others) t.join();
   if (work.failed) return work.status;
   if (work.done < blocks) return Status(Code::kCancelled, "interrupted");

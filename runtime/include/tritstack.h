@@ -8,7 +8,8 @@
  *  3. A model may be shared by sessions of many threads; its functions may be called from any. A
  *     session is used by one thread at a time; trit_session_cancel() may come from any thread. A
  *     model may be closed while sessions of it live: they keep it. Closing NULL does nothing.
- *  4. Text is UTF-8 with an explicit length; token ids are int32_t in [0, vocab).
+ *  4. Text is UTF-8, a const char* without a length beside it NUL-terminated; token ids are int32_t
+ * in [0, vocab).
  *  5. Buffers belong to the caller unless said; functions that fill one take its capacity and
  * report the size needed, so a first call with capacity 0 asks for it.
  *  6. After trit_session_open() returned, nothing allocates per token.
@@ -140,14 +141,15 @@ typedef enum trit_planes_reason {
 } trit_planes_reason;
 typedef void (*trit_on_planes)(trit_planes_reason reason, void* user);
 
-/* From now on the model's budget (without one: that of trit_available_memory()) follows the memory
- * there is, less aside_bytes, which the program needs for itself. Less comes within about a second,
- * before the system starts to end processes, but never below the base; more comes slowly. Each
- * change of the planes in use, which changes what the model says, is told to on_planes (may be
- * NULL): on a thread of the watch, that waits for it; it may call anything but the functions that
- * end a watch, this one among them: a second watch ends the first before it begins. A budget that
- * is set by hand meanwhile holds until the next change; to keep one, end the watch. TRIT_IO,
- * TRIT_MEMORY: the system gives no pipe or thread; there is no watch then. */
+/* From now on the model's budget (without one: that of trit_available_memory(), but for a limit of
+ * the address space) follows the memory there is, less aside_bytes, which the program needs for
+ * itself. Less comes within about a second, before the system starts to end processes, but never
+ * below the base; more comes slowly. A change of the planes in use changes what the model says;
+ * each that the watch makes, or a growing file brings, is told to on_planes (may be NULL): on a
+ * thread of the watch, that waits for it; it may call anything but the functions that end a watch,
+ * this one among them: a second watch ends the first before it begins. A budget that is set by hand
+ * meanwhile holds until the next change; to keep one, end the watch. TRIT_IO, TRIT_MEMORY: the
+ * system gives no pipe or thread; there is no watch then. */
 TRIT_API trit_status trit_model_watch_memory(trit_model* model, uint64_t aside_bytes,
                                              trit_on_planes on_planes, void* user);
 /* Ends it, as trit_model_close() does, and waits for a callback that runs. The budget stays. */
@@ -167,8 +169,9 @@ enum {
   TRIT_PARSE_SPECIAL = 2 /* "<|im_end|>" in the text becomes its token instead of plain text */
 };
 
-/* text[bytes] to ids[capacity]; *needed is the number of ids in all cases. Invalid UTF-8 becomes
- * U+FFFD. TRIT_USAGE when capacity is too small, TRIT_UNSUPPORTED without a tokenizer. */
+/* text[bytes] to ids[capacity]; *needed is the number of ids, also when capacity is too small.
+ * Invalid UTF-8 becomes U+FFFD. TRIT_USAGE when capacity is too small, TRIT_UNSUPPORTED without a
+ * tokenizer. */
 TRIT_API trit_status trit_tokenize(const trit_model* model, const char* text, size_t bytes,
                                    unsigned flags, int32_t* ids, size_t capacity, size_t* needed);
 

@@ -20,8 +20,8 @@ const KernelTable& scalar() {
 }
 
 // Kernels that are wrong in one bit somewhere.
-void wrong_add(float* x, const float* y, uint32_t n) {
-  scalar().add(x, y, n - 1);
+void wrong_add_multiple(float* x, float factor, const float* y, uint32_t n) {
+  scalar().add_multiple(x, factor, y, n - 1);
 }
 float wrong_dot(const float* a, const float* b, uint32_t n) {
   return scalar().dot(a, b, n - 1);
@@ -62,11 +62,12 @@ TEST_CASE("the self-check runs every entry of the kernel table") {
 TEST_CASE("the self-check names the kernels that compute other bits, and no others") {
   KernelTable table = scalar();
   CHECK(wrong_kernels(table).empty());
-  table.add = wrong_add;
+  table.add_multiple = wrong_add_multiple;
   table.dot = wrong_dot;
   table.trit_gemm = wrong_gemm;
   table.f32_to_q8 = wrong_q8;
-  CHECK(wrong_kernels(table) == std::vector<std::string>{"trit_gemm", "dot", "add", "f32_to_q8"});
+  CHECK(wrong_kernels(table) ==
+        std::vector<std::string>{"trit_gemm", "dot", "add_multiple", "f32_to_q8"});
 }
 
 TEST_CASE("facts are read as Linux tells them") {

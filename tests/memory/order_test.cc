@@ -6,9 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "model_format/writer.h"
-#include "tests/support/blocks.h"
-#include "tests/support/prefix_perplexity.h"
+#include "model_format/convert/plane_order.h"
+#include "tests/support/prefix_scores.h"
 #include "tests/support/random.h"
 
 namespace trit {
@@ -33,30 +32,6 @@ Order random_order(const ModelReader& reader, uint64_t seed) {
   return order;
 }
 
-// The same model with its residual planes in another order.
-void reorder(const ModelReader& reader, const Order& order, const std::string& path) {
-  FileDescription d;
-  d.config = reader.config();
-  d.matrices.assign(reader.matrices().begin(), reader.matrices().end());
-  for (uint32_t i = 0; i < kVectorRoles; ++i) {
-    const VectorRole role = static_cast<VectorRole>(i);
-    if (!has_vector(d.config, role)) continue;
-    for (uint32_t layer = 0; layer < (is_layer_role(role) ? d.config.n_layers : 1); ++layer) {
-      const Span<const float> v = reader.vector(role, layer);
-      d.vectors.push_back({role, layer, {v.begin(), v.end()}});
-    }
-  }
-  d.tokenizer.assign(reader.tokenizer().begin(), reader.tokenizer().end());
-  auto writer = ModelWriter::create(path, std::move(d), true);
-  REQUIRE(writer.ok());
-  const Blocks blocks(reader);
-  for (size_t i = 0; i < reader.blocks().size(); ++i) {
-    const BlockInfo& b = reader.blocks()[i];
-    REQUIRE(writer.value()->write(b.matrix, b.plane, 0, {blocks.data(i), b.bytes}).ok());
-  }
-  REQUIRE(writer.value()->finish(order).ok());
-}
-
 uint64_t bytes_of(const ModelReader& reader, size_t blocks) {
   uint64_t bytes = 0;
   for (size_t i = 0; i < blocks; ++i) bytes += reader.blocks()[i].bytes;
@@ -69,34 +44,55 @@ size_t longest_within(const ModelReader& reader, uint64_t bytes) {
   return blocks;
 }
 
-// Perplexity in a random order over that in the stored one, at the ten prefixes between base and
-// all.
+// A score in a random order over that in the stored one, at the ten prefixes between base and all.
 struct Ratios {
   std::vector<double> sums = std::vector<double>(10, 0.0);
   double least = 1;
   int below_one = 0;
+
+  void add(size_t prefix, double ratio) {
+    sums[prefix] += ratio;
+    least = std::min(least, ratio);
+    below_one += ratio < 1;
+  }
+  void print(const std::string& what) const {
+    std::printf("%s, random over stored: mean of each prefix", what.c_str());
+    for (const double sum : sums) std::printf(" %.4f", sum / kSeeds);
+    std::printf("; least %.4f, %d of 100 below 1\n", least, below_one);
+    std::fflush(stdout);
+  }
 };
 
-Ratios against_chance(const std::string& path, const std::string& text) {
+struct AgainstChance {
+  Ratios perplexity, divergence;  // the latter from the dense model
+};
+
+AgainstChance against_chance(const std::string& path, const std::string& dense_path,
+                             const std::string& text) {
   const TempDir folder;
-  PrefixPerplexity stored(path, text);
+  PrefixScores stored(path, text), original(dense_path, text);
+  const std::vector<float> dense = original.log_probabilities(original.reader().blocks().size());
   const std::vector<size_t> prefixes = twelve_prefixes(stored.reader());
-  std::vector<double> perplexities;
+  std::vector<double> perplexities, divergences;
   for (const size_t blocks : prefixes) {
-    perplexities.push_back(stored.of(blocks));
+    const std::vector<float> ours = stored.log_probabilities(blocks);
+    perplexities.push_back(stored.perplexity(ours));
+    divergences.push_back(stored.divergence(dense, ours));
     CHECK(perplexities.back() <=
           1.005 * perplexities[std::max<size_t>(perplexities.size(), 2) - 2]);
   }
-  Ratios ratios;
+  AgainstChance ratios;
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    reorder(stored.reader(), random_order(stored.reader(), seed), folder.path("random.trit"));
-    PrefixPerplexity random(folder.path("random.trit"), text);
-    for (size_t i = 0; i < ratios.sums.size(); ++i) {
+    REQUIRE(reorder_file(stored.reader(), folder.path("random.trit"),
+                         random_order(stored.reader(), seed), kNoQuality, std::atomic<bool>(false))
+                .ok());
+    PrefixScores random(folder.path("random.trit"), text);
+    for (size_t i = 0; i + 2 < prefixes.size(); ++i) {
       const uint64_t bytes = bytes_of(stored.reader(), prefixes[i + 1]);
-      const double ratio = random.of(longest_within(random.reader(), bytes)) / perplexities[i + 1];
-      ratios.sums[i] += ratio;
-      ratios.least = std::min(ratios.least, ratio);
-      ratios.below_one += ratio < 1;
+      const std::vector<float> theirs =
+          random.log_probabilities(longest_within(random.reader(), bytes));
+      ratios.perplexity.add(i, random.perplexity(theirs) / perplexities[i + 1]);
+      ratios.divergence.add(i, random.divergence(dense, theirs) / divergences[i + 1]);
     }
   }
   return ratios;
@@ -111,15 +107,15 @@ TEST_CASE("the stored order beats chance at every number of bytes") {
   const std::pair<const char*, size_t> models[] = {{"stories260K-hf", 4000},
                                                    {"stories-qwen3-hf", 16000}};
   for (const auto& [checkpoint, bytes] : models) {
-    const Ratios ratios = against_chance(quantized(folder, checkpoint), text.substr(0, bytes));
-    std::printf("%s, random over stored: mean of each prefix", checkpoint);
-    for (const double sum : ratios.sums) std::printf(" %.4f", sum / kSeeds);
-    std::printf("; least %.4f, %d of 100 below 1\n", ratios.least, ratios.below_one);
-    std::fflush(stdout);
-    for (const double sum : ratios.sums) CHECK(sum > kSeeds);
+    const AgainstChance ratios =
+        against_chance(quantized(folder, checkpoint),
+                       quantized(folder, checkpoint, Encoding::kDenseF32), text.substr(0, bytes));
+    ratios.perplexity.print(std::string(checkpoint) + ", perplexity");
+    ratios.divergence.print(std::string(checkpoint) + ", divergence from dense");
+    for (const double sum : ratios.perplexity.sums) CHECK(sum > kSeeds);
     // Without text no order can know which single matrix matters little: a lucky one may be better.
-    CHECK(ratios.least > 0.995);
-    CHECK(ratios.below_one < 10);
+    CHECK(ratios.perplexity.least > 0.995);
+    CHECK(ratios.perplexity.below_one < 10);
   }
 }
 

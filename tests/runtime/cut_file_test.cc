@@ -147,14 +147,13 @@ TEST_CASE("planes that are not in use may go, and what was read stays") {
 TEST_CASE("a file cut while it is checked is an input error, not damage") {
   const TempDir folder;
   const std::string path = folder.path("demo.trit"), bytes = read_file("cmd/demo/stories.trit");
-  REQUIRE(guard_file_access().ok());
   for (const uint64_t size : {bytes.size() - 1, bytes.size() / 2, size_t{0}}) {
     CAPTURE(size);
     write_file(path, bytes);
     const auto cut = [&](uint64_t, uint64_t) { static_cast<void>(truncate(path.c_str(), size)); };
     const auto report = verify_file(path, cut);
     CHECK(report.status().code() == Code::kIo);
-    CHECK(report.status().message() == path + ": cut short or unreadable while it was in use");
+    CHECK(report.status().message().find(path + ": size at end of file: expected") == 0);
   }
 }
 

@@ -2,7 +2,7 @@
 // make a model worse. That it is better than chance: tests/memory/order_test.cc.
 #include <doctest/doctest.h>
 
-#include "tests/support/prefix_perplexity.h"
+#include "tests/support/prefix_scores.h"
 
 namespace trit {
 
@@ -14,13 +14,13 @@ TEST_CASE("perplexity falls along the stored order, from the base to all planes"
                                                    {"stories-qwen3-hf", 8000}};
   for (const auto& [checkpoint, bytes] : models) {
     CAPTURE(std::string(checkpoint));
-    PrefixPerplexity perplexity(quantized(folder, checkpoint), text.substr(0, bytes));
-    const std::vector<size_t> prefixes = twelve_prefixes(perplexity.reader());
-    const double base = perplexity.of(prefixes[0]);
+    PrefixScores scores(quantized(folder, checkpoint), text.substr(0, bytes));
+    const std::vector<size_t> prefixes = twelve_prefixes(scores.reader());
+    const double base = scores.perplexity(prefixes[0]);
     double last = base;
     for (size_t i = 1; i < prefixes.size(); ++i) {
       CAPTURE(i);
-      const double now = perplexity.of(prefixes[i]);
+      const double now = scores.perplexity(prefixes[i]);
       CHECK(now <= 1.005 * last);
       last = now;
     }

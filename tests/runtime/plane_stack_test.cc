@@ -269,7 +269,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("a file cut while planes come in keeps those in use and says why") {
+TEST_CASE("planes that a file has no more are not asked for, and those in use stay") {
   const TempDir dir;
   const std::string path = dir.path("m.trit");
   TinyModel large = residual_model();

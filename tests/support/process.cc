@@ -83,8 +83,7 @@ bool Process::running() {
 ProcessResult Process::wait() {
   if (!ended_) ended_ = waitpid(pid_, &status_, 0) == pid_;
   ProcessResult result;
-  if (pid_ > 0)
-    result.exit_code = WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);
+  if (pid_ > 0) result.exit_code = WIFEXITED(status_) ? WEXITSTATUS(status_) : -WTERMSIG(status_);
   result.out = read_file(folder_.path("out"));
   result.err = read_file(folder_.path("err"));
   return result;

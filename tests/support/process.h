@@ -23,7 +23,7 @@ struct ProcessOptions {
 };
 
 struct ProcessResult {
-  int exit_code = -1;  // 128 + n when signal n ended it
+  int exit_code = -1;  // -n when signal n ended it
   std::string out, err;
 };
 
