@@ -9,9 +9,11 @@
 #include "cmd/measured_order.h"
 #include "cmd/model_calibration.h"
 #include "model_format/checksum.h"
+#include "model_format/convert/hf_model.h"
 #include "model_format/convert/plane_order.h"
 #include "model_format/output_file.h"
 #include "runtime/session.h"
+#include "runtime/text/tokenizer.h"
 
 namespace trit {
 
@@ -68,6 +70,13 @@ Status score(Span<const int32_t> window, std::vector<Reader>* readers,
   return Status();
 }
 
+// The dense encoding that holds every weight of a folder exactly.
+Encoding exact_encoding(const HfModel& source) {
+  for (const SourceMatrix& m : source.matrices)
+    if (m.tensor->dtype != Dtype::kBf16) return Encoding::kDenseF32;
+  return Encoding::kDenseBf16;
+}
+
 // What went wrong once the file was there.
 Status with_whole_file(const std::string& output, const char* without, const Status& error) {
   return Status(error.code(), error.message() + "; " + output + " is whole, but " + without);
@@ -78,13 +87,22 @@ Status with_whole_file(const std::string& output, const char* without, const Sta
 Result<std::unique_ptr<CalibratedQuantize>> CalibratedQuantize::prepare(
     const QuantizeOptions& options, const CalibrationText& text, const QuantizeProgress& progress,
     const std::atomic<bool>& cancel) {
-  // Writing the dense model takes a while: first see that the planes have a place too.
+  // Writing the dense model takes a while: first see that the planes have a place, and that there
+  // is enough to fit them to.
   const Result<OutputFile> place = OutputFile::create(options.output, options.force, true);
   if (!place.ok()) return place.status();
+  const Result<HfModel> source = read_hf_model(options.source);
+  if (!source.ok()) return source.status();
+  if (source->config.ternary != TernaryForm::kNone)
+    return Status(Code::kUnsupported,
+                  options.source + ": --calibrate needs ordinary weights, found ternary ones");
+  std::unique_ptr<CalibratedQuantize> job(new CalibratedQuantize);
+  job->options_ = options;
+  job->order_tokens_ = text.order_tokens;
+  TRIT_RETURN_IF_ERROR(job->cut(source.value(), text));
+
   QuantizeOptions dense = options;
-  const Result<Encoding> exact = exact_encoding(options.source);
-  if (!exact.ok()) return exact.status();
-  dense.encoding = exact.value();
+  dense.encoding = exact_encoding(source.value());
   dense.output = options.output + ".dense";
   dense.force = false;
   if (std::error_code error; std::filesystem::exists(dense.output, error))
@@ -99,21 +117,20 @@ Result<std::unique_ptr<CalibratedQuantize>> CalibratedQuantize::prepare(
   Result<std::shared_ptr<const Model>> model = Model::open(dense.output, in_pieces);
   std::remove(dense.output.c_str());
   if (!model.ok()) return model.status();
-
-  std::unique_ptr<CalibratedQuantize> job(new CalibratedQuantize);
-  job->options_ = options;
   job->dense_ = std::move(model.value());
-  job->order_tokens_ = text.order_tokens;
-  job->window_ = std::min(kWindow, job->dense_->config().max_positions);
-  TRIT_RETURN_IF_ERROR(job->cut(text));
   return job;
 }
 
 // The text into windows: those to calibrate on, then those to compare on.
-Status CalibratedQuantize::cut(const CalibrationText& text) {
-  const Tokenizer* tokenizer = dense_->tokenizer();
-  if (!tokenizer)
+Status CalibratedQuantize::cut(const HfModel& source, const CalibrationText& text) {
+  const std::vector<uint8_t>& section = source.text.tokenizer;
+  if (section.empty())
     return Status(Code::kUnsupported, options_.source + ": --calibrate needs its tokenizer.json");
+  const ModelConfig& config = source.config.model;
+  const auto tokenizer =
+      Tokenizer::open({section.data(), section.size()}, config.vocab, options_.source);
+  if (!tokenizer.ok()) return tokenizer.status();
+  window_ = std::min(kWindow, config.max_positions);
   std::vector<int32_t> ids;
   tokenizer->encode(text.bytes, false, false, &ids);
 

@@ -15,6 +15,8 @@
 
 namespace trit {
 
+struct HfModel;
+
 struct CalibrationText {
   std::string file, bytes;
   uint64_t tokens;        // most of them
@@ -51,7 +53,7 @@ class CalibratedQuantize {
 
  private:
   CalibratedQuantize() = default;
-  Status cut(const CalibrationText& text);
+  Status cut(const HfModel& source, const CalibrationText& text);
   Result<uint64_t> order_planes(const QuantizeProgress& progress,
                                 const std::atomic<bool>& cancel) const;
 

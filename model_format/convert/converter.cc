@@ -289,14 +289,6 @@ Status keep_partial(const Status& error, ModelWriter* writer) {
 
 }  // namespace
 
-Result<Encoding> exact_encoding(const std::string& source) {
-  const auto model = read_hf_model(source);
-  if (!model.ok()) return model.status();
-  for (const SourceMatrix& m : model->matrices)
-    if (m.tensor->dtype != Dtype::kBf16) return Encoding::kDenseF32;
-  return Encoding::kDenseBf16;
-}
-
 std::vector<uint32_t> watched_prefixes(uint32_t planes) {
   std::vector<uint32_t> prefixes = {planes};
   while (prefixes.back() > kBaseLayerPlanes) prefixes.push_back(prefixes.back() - 1);

@@ -34,9 +34,6 @@ struct QuantizeOptions {
   std::function<void(const std::string& line)> note;
 };
 
-// The dense encoding that holds every weight of a folder exactly.
-Result<Encoding> exact_encoding(const std::string& source);
-
 // The prefixes of layer matrices that calibration watches, most planes first.
 std::vector<uint32_t> watched_prefixes(uint32_t planes);
 

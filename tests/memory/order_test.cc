@@ -113,7 +113,8 @@ TEST_CASE("the stored order beats chance at every number of bytes") {
     ratios.perplexity.print(std::string(checkpoint) + ", perplexity");
     ratios.divergence.print(std::string(checkpoint) + ", divergence from dense");
     for (const double sum : ratios.perplexity.sums) CHECK(sum > kSeeds);
-    // Without text no order can know which single matrix matters little: a lucky one may be better.
+    CHECK(ratios.divergence.below_one == 0);
+    // Of models this near to the dense one, perplexity on so little text says it with noise.
     CHECK(ratios.perplexity.least > 0.995);
     CHECK(ratios.perplexity.below_one < 10);
   }
