@@ -294,6 +294,35 @@ TEST_CASE("planes that a file has no more are not asked for, and those in use st
   }
 }
 
+TEST_CASE("a file cut while planes come in keeps those in use and says why") {
+  const TempDir dir;
+  const std::string path = dir.path("m.trit");
+  TinyModel large = residual_model();
+  large.config.vocab = 20000;
+  ModelOptions options;
+  options.io = IoMode::kRead;  // a mapping would be a signal: file_guard_test.cc
+  bool seen = false;           // the thread that reads may be quicker than the cut
+  for (int i = 0; i < 100 && !seen; ++i) {
+    REQUIRE(write_tiny_model(path, large).ok());
+    const auto model = open_model(path, options);
+    PlaneStack& planes = model->planes();
+    const auto session = open_session(model);
+    REQUIRE(planes.set_prefix(kBase).ok());
+    REQUIRE(planes.settle().ok());
+    const std::vector<float> base = logits_of(session.get());
+    REQUIRE(planes.set_prefix(kAll).ok());
+    REQUIRE(truncate(path.c_str(), static_cast<off_t>(model->reader().base_end())) == 0);
+    const Status status = planes.settle();
+    if (status.ok()) continue;
+    seen = true;
+    CHECK(status.code() == Code::kIo);
+    CHECK(status.message().find(path) == 0);
+    CHECK(planes.current()->selection.blocks == kBase);
+    CHECK(logits_of(session.get()) == base);
+  }
+  CHECK(seen);
+}
+
 TEST_CASE("prefixes that no file has are refused") {
   const TempDir dir;
   REQUIRE(write_tiny_model(dir.path("m.trit"), residual_model()).ok());
