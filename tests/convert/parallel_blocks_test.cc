@@ -28,9 +28,7 @@ TEST_CASE("the failing block with the lowest number decides the status, on any n
 TEST_CASE("memory that runs out in a thread is a status and not the end of the process") {
   const std::atomic<bool> never(false);
   for (const uint32_t threads : {1u, 4u}) {
-    const auto worker = [] {
-      return [](uint64_t) -> Status { throw std::bad_alloc(); };
-    };
+    const auto worker = [] { return [](uint64_t) -> Status { throw std::bad_alloc(); }; };
     CHECK(parallel_blocks(8, threads, never, worker, nullptr).code() == Code::kMemory);
   }
 }
