@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <exception>
+#include <new>
 #include <vector>
 
 #include "runtime/available_memory.h"
@@ -62,6 +63,43 @@ std::vector<pollfd> stall_triggers(const std::string& root) {
   return triggers;
 }
 
+// All but the last, which says when to end.
+void close_triggers(const std::vector<pollfd>& waits) {
+  for (size_t i = 0; i + 1 < waits.size(); ++i)
+    if (waits[i].fd >= 0) close(waits[i].fd);
+}
+
+// Looks until the last of `waits` has something to read.
+void watch(std::vector<pollfd> waits, uint64_t budget_bytes, const MemoryWatch::OnBudget& on_budget,
+           const MemoryWatch::OnLook& on_look, const std::string& root) {
+  BudgetState state;
+  state.budget_bytes = budget_bytes;
+  while (true) {
+    bool stalled = false;
+    const int ready = poll(waits.data(), waits.size(), kLookMilliseconds);
+    if (ready > 0) {
+      if (waits.back().revents) break;
+      for (pollfd& wait : waits) {
+        if (wait.revents & POLLERR) {  // the cgroup is gone
+          close(wait.fd);
+          wait.fd = -1;
+        } else {
+          stalled |= (wait.revents & POLLPRI) != 0;
+        }
+      }
+    }
+    try {
+      const BudgetState next = next_budget(state, {available_memory(root).shared_bytes(), stalled});
+      if (next.budget_bytes != state.budget_bytes) on_budget(next.budget_bytes, next.reason);
+      state = next;
+      if (on_look) on_look();
+    } catch (const std::bad_alloc&) {
+      // Not even for a look; there may be at the next.
+    }
+  }
+  close_triggers(waits);
+}
+
 }  // namespace
 
 BudgetState next_budget(const BudgetState& state, const MemoryLook& look) {
@@ -96,19 +134,22 @@ Result<std::unique_ptr<MemoryWatch>> MemoryWatch::start(uint64_t budget_bytes,
   watch->stop_read_ = ends[0];
   watch->stop_write_ = ends[1];
   for (const int fd : ends) fcntl(fd, F_SETFD, FD_CLOEXEC);
+  std::vector<pollfd> waits = stall_triggers(root);
+  waits.push_back({ends[0], POLLIN, 0});
   // Signals are for the program's own threads, but for those that this one could cause.
   sigset_t others, before;
   sigfillset(&others);
   for (const int own : {SIGBUS, SIGSEGV, SIGILL, SIGFPE}) sigdelset(&others, own);
   pthread_sigmask(SIG_SETMASK, &others, &before);
   try {
-    watch->thread_ =
-        std::thread(&MemoryWatch::watch, watch.get(), budget_bytes, on_budget, on_look, root);
+    watch->thread_ = std::thread(trit::watch, waits, budget_bytes, on_budget, on_look, root);
   } catch (const std::exception&) {
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (!watch->thread_.joinable())
+  if (!watch->thread_.joinable()) {
+    close_triggers(waits);
     return Status(Code::kMemory, "memory watch: the system gives no thread");
+  }
   return watch;
 }
 
@@ -119,36 +160,6 @@ MemoryWatch::~MemoryWatch() {
   close(stop_write_);
   if (thread_.joinable()) thread_.join();
   close(stop_read_);
-}
-
-void MemoryWatch::watch(uint64_t budget_bytes, const OnBudget& on_budget, const OnLook& on_look,
-                        const std::string& root) {
-  BudgetState state;
-  state.budget_bytes = budget_bytes;
-  std::vector<pollfd> waits = stall_triggers(root);
-  waits.push_back({stop_read_, POLLIN, 0});
-  while (true) {
-    bool stalled = false;
-    const int ready = poll(waits.data(), waits.size(), kLookMilliseconds);
-    if (ready > 0) {
-      if (waits.back().revents) break;
-      for (pollfd& wait : waits) {
-        if (wait.revents & POLLERR) {  // the cgroup is gone
-          close(wait.fd);
-          wait.fd = -1;
-        } else {
-          stalled |= (wait.revents & POLLPRI) != 0;
-        }
-      }
-    }
-    const BudgetState next = next_budget(state, {available_memory(root).shared_bytes(), stalled});
-    if (next.budget_bytes != state.budget_bytes) on_budget(next.budget_bytes, next.reason);
-    state = next;
-    if (on_look) on_look();
-  }
-  waits.pop_back();
-  for (const pollfd& wait : waits)
-    if (wait.fd >= 0) close(wait.fd);
 }
 
 }  // namespace trit

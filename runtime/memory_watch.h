@@ -62,9 +62,6 @@ class MemoryWatch {
 
  private:
   MemoryWatch() = default;
-  void watch(uint64_t budget_bytes, const OnBudget& on_budget, const OnLook& on_look,
-             const std::string& root);
-
   int stop_read_ = -1, stop_write_ = -1;  // a pipe: closing the write end ends the thread
   std::thread thread_;
 };
