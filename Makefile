@@ -99,8 +99,8 @@ $(BUILD)/%.o: %.cc | deps
 # with GCC it is linked from code that the linker optimizes as a whole. The same objects hold machine
 # code for everything else, and the library that others link nothing but that. Nobody asks for the
 # type of an object, and code and tables may share pages.
-HOT := kernels/% model_format/convert/decompose.o \
-       model_format/convert/compensate.o runtime/sampler.o runtime/text/bpe.o runtime/text/encoder.o
+HOT := kernels/% model_format/convert/decompose.o runtime/sampler.o runtime/text/bpe.o \
+       runtime/text/encoder.o
 ifeq ($(config),release)
 $(HOT:%=$(BUILD)/%): FLAGS += -O2 -ftree-vectorize
 $(BUILD)/kernels/scalar.o: FLAGS += -O3
