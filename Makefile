@@ -95,10 +95,10 @@ $(BUILD)/libsupport.a: $(filter-out %/main.o,$(call objects,tests/support))
 $(BUILD)/%.o: %.cc | deps
 	@mkdir -p $(@D)
 	$(call step,CXX,$<) $(CXX) $(FLAGS) -MMD -MP -c -o $@ $<
-# The command stays below 1 MB stripped (lint measures it): small code, speed for what a profile shows, and
-# with GCC it is linked from code that the linker optimizes as a whole. The same objects hold machine
-# code for everything else, and the library that others link nothing but that. Nobody asks for the
-# type of an object, and code and tables may share pages.
+# The command stays below 1 MB stripped (lint measures it): small code, speed for what a profile
+# shows, and with GCC it is linked from code that the linker optimizes as a whole. The same objects
+# hold machine code for everything else, and the library that others link nothing but that. Nobody
+# asks for the type of an object, and code and tables may share pages.
 HOT := kernels/% model_format/convert/decompose.o runtime/sampler.o runtime/text/bpe.o \
        runtime/text/encoder.o
 ifeq ($(config),release)

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cinttypes>
-#include <filesystem>
 
 #include "cmd/commands.h"
 #include "cmd/common/args.h"
@@ -36,7 +35,7 @@ class LogitsOutput {
 
   bool is_stdout() const { return is_stdout_; }
 
-  int open_path(const std::string& path, const std::string& model) {
+  int open_path(const std::string& path) {
     path_ = path;
     struct stat named, target, own;
     const bool exists = lstat(path.c_str(), &named) == 0;
@@ -45,8 +44,6 @@ class LogitsOutput {
         (exists && S_ISLNK(named.st_mode) && stat(path.c_str(), &target) == 0 &&
          fstat(1, &own) == 0 && target.st_dev == own.st_dev && target.st_ino == own.st_ino);
     if (is_stdout_) return TRIT_OK;
-    if (std::error_code error; std::filesystem::equivalent(path, model, error))
-      return fail(TRIT_USAGE, path + ": is the model");
     if (!exists || S_ISREG(named.st_mode) || S_ISDIR(named.st_mode)) {
       Result<OutputFile> created = OutputFile::create(path, true);
       if (!created.ok()) return fail(created.status());
@@ -167,7 +164,8 @@ int logits_command(int argc, char** argv) {
 
   LogitsOutput output;
   if (path) {
-    if (const int code = output.open_path(*path, *flags.model)) return code;
+    if (const int code = refuse_model(*path, *flags.model)) return code;
+    if (const int code = output.open_path(*path)) return code;
   }
   if (json && output.is_stdout())
     return fail(TRIT_USAGE, "logits: --json and -o " + *path + " both write to standard output");

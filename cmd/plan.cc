@@ -4,7 +4,6 @@
 // model runs. Not here: how a plan is shown (plan_report.h).
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 
 #include "cmd/commands.h"
 #include "cmd/common/args.h"
@@ -128,8 +127,7 @@ Result<Plan> make_plan(const ModelFlags& flags, const ModelReader& reader) {
 
 int write_svg(const std::string& path, const Plan& plan) {
   const std::string picture = svg_curve(plan_curve(plan));
-  if (std::error_code error; std::filesystem::equivalent(path, plan.reader.path(), error))
-    return fail(TRIT_USAGE, path + ": is the model");
+  if (const int code = refuse_model(path, plan.reader.path())) return code;
   Result<OutputFile> output = OutputFile::create(path, true);
   if (!output.ok()) return fail(output.status());
   const Status written = output->file().write(0, picture.data(), picture.size());

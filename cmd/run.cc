@@ -153,8 +153,9 @@ int complete(const RunOptions& o, const trit_model* model, trit_session* session
   trit_generate_result result = {};
   result.struct_size = sizeof result;
   const trit_status s = trit_session_generate(session, &options, on_text, &completion, &result);
-  if (o.json && (s == TRIT_OK || s == TRIT_CANCELLED)) {
-    print_json(completion, result.stop, prompt_tokens, seed);
+  if (o.json) {
+    if (s == TRIT_OK || s == TRIT_CANCELLED)
+      print_json(completion, result.stop, prompt_tokens, seed);
   } else if (o.tokens ||
              (completion.terminal && !completion.text.empty() && completion.text.back() != '\n')) {
     print("\n");

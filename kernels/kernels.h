@@ -29,9 +29,10 @@ struct QuantizedActivations {
   size_t group_stride;  // >= group_stride_of(n_tokens)
 };
 
-// Scales of a group are read for as many tokens at once as this is a multiple of.
+// Tokens from a multiple of this on whose scales of a group may be read together.
+constexpr uint32_t kTokenBlock = 8;
 static inline size_t group_stride_of(uint64_t n_tokens) {
-  return n_tokens == 1 ? 1 : ceil_div(n_tokens, 8) * 8;
+  return n_tokens == 1 ? 1 : ceil_div(n_tokens, kTokenBlock) * kTokenBlock;
 }
 
 // kQ8 (llama.cpp's q8_0): each 32 values of a row are an f16 scale and 32 int8 codes, 34 bytes; the

@@ -246,7 +246,7 @@ template <uint32_t kTokens>
 static __attribute__((noinline)) void add_group(const u8v* codes, size_t column, size_t steps,
                                                 uint32_t offset, const int32_t* start,
                                                 const float* x_scales, Block<kTokens, kRegs>* block,
-                                                f32v first_scale, f32v second_scale) {
+                                                const f32v (&scales)[kRegs]) {
   i32v sums[kTokens][kRegs];
   TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
       TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) sums[t][i] = start[t] - i32v{};
@@ -272,10 +272,11 @@ static __attribute__((noinline)) void add_group(const u8v* codes, size_t column,
         TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) sums[t][i] =
             end_run(sums[t][i], run[t][i]);
   }
-  const f32v scales[kRegs] = {first_scale, second_scale};
+  const f32v scale[kRegs] = {scales[0],
+                             scales[1]};  // once: they might be in acc, for all GCC knows
   TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
       TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i)
-          block->acc[t][i] += to_f32(sums[t][i]) * (scales[i] * x_scales[t]);
+          block->acc[t][i] += to_f32(sums[t][i]) * (scale[i] * x_scales[t]);
 }
 
 // The planes of a group in the next strip: fetched while this one is multiplied.
@@ -312,10 +313,9 @@ static void multiply_panel(const Strip& s, const Panel& panel, const QuantizedAc
   for (uint32_t g = panel.begin; g < panel.end; ++g, x_scales += x->group_stride) {
     const size_t steps = size_t{vectors_of(s.walk, g)} * kTritsPerByte;
     for (uint32_t part = 0; part < s.walk.parts; ++part) {
-      const f32v(&scales)[kRegs] = panel.scales[g - panel.begin][part];
       add_group<kTokens>(codes + part * panel.vectors * (kTritsPerByte * kRegs), column, steps,
-                         s.walk.offset, start[g - panel.begin], x_scales, &block, scales[0],
-                         scales[1]);
+                         s.walk.offset, start[g - panel.begin], x_scales, &block,
+                         panel.scales[g - panel.begin][part]);
     }
     column += 4 * steps;
     codes += steps * kRegs;
@@ -333,6 +333,7 @@ static void trit_gemm(const TritView* w, const QuantizedActivations* x, uint32_t
       multiply_planes<2, kCount>(w, x, t, n_tokens - t, tile_begin, tile_end, y, y_stride);
     return;
   }
+  static_assert(kTokenBlock % kTokensAtOnce == 0);
   constexpr uint32_t kHalf = kTokensAtOnce / 2;
   const uint32_t blocks = (n_tokens + kTokensAtOnce - 1) / kTokensAtOnce;
   Panel panel;

@@ -70,8 +70,9 @@ void close_triggers(const std::vector<pollfd>& waits) {
 }
 
 // Looks until the last of `waits` has something to read.
-void watch(std::vector<pollfd> waits, uint64_t budget_bytes, const MemoryWatch::OnBudget& on_budget,
-           const MemoryWatch::OnLook& on_look, const std::string& root) {
+void look_until_told(std::vector<pollfd> waits, uint64_t budget_bytes,
+                     const MemoryWatch::OnBudget& on_budget, const MemoryWatch::OnLook& on_look,
+                     const std::string& root) {
   BudgetState state;
   state.budget_bytes = budget_bytes;
   while (true) {
@@ -142,7 +143,7 @@ Result<std::unique_ptr<MemoryWatch>> MemoryWatch::start(uint64_t budget_bytes,
   for (const int own : {SIGBUS, SIGSEGV, SIGILL, SIGFPE}) sigdelset(&others, own);
   pthread_sigmask(SIG_SETMASK, &others, &before);
   try {
-    watch->thread_ = std::thread(trit::watch, waits, budget_bytes, on_budget, on_look, root);
+    watch->thread_ = std::thread(look_until_told, waits, budget_bytes, on_budget, on_look, root);
   } catch (const std::exception&) {
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);

@@ -62,7 +62,8 @@ class MemoryWatch {
 
  private:
   MemoryWatch() = default;
-  int stop_read_ = -1, stop_write_ = -1;  // a pipe: closing the write end ends the thread
+
+  int stop_read_ = -1, stop_write_ = -1;  // a pipe: a byte in it ends the thread
   std::thread thread_;
 };
 

@@ -6,6 +6,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "runtime/include/tritstack.h"
 
@@ -27,6 +28,7 @@ void note(std::string_view message);
 
 // printf into a string.
 __attribute__((format(printf, 1, 2))) std::string format(const char* pattern, ...);
+std::string joined(const std::vector<std::string>& words);  // "a, b"
 
 }  // namespace trit
 

@@ -9,7 +9,6 @@
 
 #include "cmd/common/error.h"
 #include "cmd/common/kernel_check.h"
-#include "cmd/common/output.h"
 #include "kernels/cpu_features.h"
 #include "runtime/linux_files.h"
 

@@ -2,6 +2,7 @@
 #include "cmd/common/model_flags.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <random>
 
 #include "cmd/common/error.h"
@@ -145,6 +146,12 @@ void announce_file(const ModelFlags& flags) {
   if (!flags.verbose) return;
   note(std::string("threads 1") +
        (flags.threads.value_or(1) > 1 ? " (more have nothing to do here)" : ""));
+}
+
+int refuse_model(const std::string& output, const std::string& model) {
+  std::error_code missing;
+  if (!std::filesystem::equivalent(output, model, missing)) return TRIT_OK;
+  return fail(TRIT_USAGE, output + ": is the model");
 }
 
 int open_model(const ModelFlags& flags, ModelHandle* model) {

@@ -25,12 +25,6 @@ int write_error = 0;
 
 }  // namespace
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
-}
-
 void print(std::string_view bytes) {
   buffer().append(bytes);
   if (buffer().size() >= kBufferBytes) flush_output();

@@ -7,12 +7,10 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace trit {
 
 void print(std::string_view bytes);
-std::string joined(const std::vector<std::string>& words);  // "a, b"
 // Writes what is buffered; false once a write has failed (then stop: nobody reads).
 bool flush_output();
 // The end of a command: flushes, and turns a write error into the exit code. `code` wins when it is

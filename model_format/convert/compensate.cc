@@ -127,7 +127,6 @@ class RowFit {
         weights_[p] = prefix.weight * h;
         targets_[p] = value(p, levels[k]) + gaps_[p][k - begin_] / (h * step);
       }
-      if (is_nearest(levels[k])) continue;
       const int32_t level = nearest();
       if (level == levels[k]) continue;
       changed = true;
@@ -159,7 +158,7 @@ class RowFit {
   // equal ones. A prefix moves a level by less than half a unit of its last digit, so those far
   // outside of all targets need no look.
   int32_t nearest() const {
-    if (!(targets_[0] == targets_[0])) return 0;
+    if (std::isnan(targets_[0])) return 0;
     const float limit = static_cast<float>(max_level_);
     const float wish = std::clamp(targets_[0], -limit, limit);
     const int32_t rounded = static_cast<int32_t>(wish + limit + 0.5f) - max_level_;

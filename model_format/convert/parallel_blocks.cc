@@ -58,9 +58,8 @@ Status parallel_blocks(uint64_t blocks, uint32_t threads, const std::atomic<bool
                        const std::function<BlockFunction()>& make_worker,
                        const std::function<void(uint64_t done)>& progress) {
   Work work(blocks, cancel);
-  std::vector<BlockFunction> workers;
-  for (uint64_t i = 0; i < std::min<uint64_t>(threads, blocks); ++i)
-    workers.push_back(make_worker());
+  std::vector<BlockFunction> workers = {make_worker()};
+  while (workers.size() < std::min<uint64_t>(threads, blocks)) workers.push_back(make_worker());
   std::vector<std::thread> others;
   others.reserve(workers.size());
   for (size_t i = 1; i < workers.size(); ++i) {
@@ -70,7 +69,7 @@ Status parallel_blocks(uint64_t blocks, uint32_t threads, const std::atomic<bool
       break;  // the system gives no more threads: those there are do the work
     }
   }
-  if (!workers.empty()) work.run(workers[0], progress);
+  work.run(workers[0], progress);
   for (std::thread& t : others) t.join();
   if (work.failed) return work.status;
   if (work.done < blocks) return Status(Code::kCancelled, "interrupted");

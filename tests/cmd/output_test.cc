@@ -51,6 +51,15 @@ TEST_CASE("errors name the path that was asked for, not a temporary one") {
   CHECK(logits.err.find(expected) != std::string::npos);
 }
 
+TEST_CASE("no output takes the place of the model") {
+  const TempDir folder;
+  const std::string model = folder.path("m.trit");
+  write_file(model, read_file(kDemo));
+  check_error({"plan", model, "--svg", model}, 2, "is the model");
+  check_error({"logits", "-m", model, "--tokens", "1", "-o", model}, 2, "is the model");
+  CHECK(read_file(model) == read_file(kDemo));
+}
+
 ProcessResult logits(const std::string& path, const ProcessOptions& options = {}) {
   return tritstack({"logits", "-m", tiny_path(), "--tokens", "1,2,3", "-o", path}, options);
 }

@@ -226,11 +226,6 @@ TEST_CASE("the plot fits 80 columns and the picture appears whole") {
   CHECK(output_of({"plan", kDemo, "--plot"}, plain).find("●") != std::string::npos);
   CHECK(read_file(picture).find("</svg>\n") != std::string::npos);
   check_error({"plan", kDemo, "--svg", folder.path("no/where.svg")}, 5, "where.svg");
-  const std::string model = folder.path("m.trit");
-  write_file(model, read_file(kDemo));
-  check_error({"plan", model, "--svg", model}, 2, "is the model");
-  check_error({"logits", "-m", model, "--tokens", "1", "-o", model}, 2, "is the model");
-  CHECK(read_file(model) == read_file(kDemo));
   check_error({"plan", kDemo, "--json", "--plot"}, 2, "--plot");
 }
 

@@ -77,7 +77,7 @@ AgainstChance against_chance(const std::string& path, const std::string& dense_p
   for (const size_t blocks : prefixes) {
     const std::vector<float> ours = stored.log_probabilities(blocks);
     perplexities.push_back(stored.perplexity(ours));
-    divergences.push_back(stored.divergence(dense, ours));
+    divergences.push_back(mean_divergence(dense, ours, stored.reader().config().vocab));
     CHECK(perplexities.back() <=
           1.005 * perplexities[std::max<size_t>(perplexities.size(), 2) - 2]);
   }
@@ -92,7 +92,8 @@ AgainstChance against_chance(const std::string& path, const std::string& dense_p
       const std::vector<float> theirs =
           random.log_probabilities(longest_within(random.reader(), bytes));
       ratios.perplexity.add(i, random.perplexity(theirs) / perplexities[i + 1]);
-      ratios.divergence.add(i, random.divergence(dense, theirs) / divergences[i + 1]);
+      ratios.divergence.add(
+          i, mean_divergence(dense, theirs, random.reader().config().vocab) / divergences[i + 1]);
     }
   }
   return ratios;

@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/support/process.h"
 #include "tests/support/temp_dir.h"
 
 using namespace trit;
@@ -55,7 +56,6 @@ class Mapped {
   volatile uint8_t* data_;
 };
 
-// 128 + n when signal n ended it.
 int exit_code(const std::function<int()>& body) {
   const pid_t child = fork();
   if (child == 0) {
@@ -65,7 +65,7 @@ int exit_code(const std::function<int()>& body) {
   }
   int status = 0;
   waitpid(child, &status, 0);
-  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  return exit_code_of(status);
 }
 
 int handled = 0;
@@ -114,14 +114,14 @@ TEST_CASE("without the guard, or outside of what is registered, it is the signal
           file.guard();
           file.cut(0);
           return int{file.page(0)};
-        }) == 128 + SIGBUS);
+        }) == -SIGBUS);
   CHECK(exit_code([] {
           Mapped file, other;
           if (!guard_file_access().ok()) return 1;
           file.guard();
           other.cut(0);
           return int{other.page(0)};
-        }) == 128 + SIGBUS);
+        }) == -SIGBUS);
   CHECK(exit_code([] {
           Mapped file;
           if (!guard_file_access().ok()) return 1;
@@ -129,7 +129,7 @@ TEST_CASE("without the guard, or outside of what is registered, it is the signal
           unregister_mapping(file.address());
           file.cut(0);
           return int{file.page(0)};
-        }) == 128 + SIGBUS);
+        }) == -SIGBUS);
 }
 
 TEST_CASE("a handler that was there before gets the faults that are not ours, of both forms") {
@@ -159,7 +159,7 @@ TEST_CASE("a SIGBUS that somebody sends is not a fault") {
   CHECK(exit_code([] {
           if (!guard_file_access().ok()) return 1;
           return raise(SIGBUS);
-        }) == 128 + SIGBUS);
+        }) == -SIGBUS);
   CHECK(exit_code([] {
           signal(SIGBUS, SIG_IGN);
           if (!guard_file_access().ok()) return 1;

@@ -269,56 +269,59 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("planes that a file has no more are not asked for, and those in use stay") {
-  const TempDir dir;
-  const std::string path = dir.path("m.trit");
-  TinyModel large = residual_model();
-  large.config.vocab = 20000;  // the fourth plane of the embedding has many pages
-  REQUIRE(write_tiny_model(path, large).ok());
-  for (const IoMode io : {IoMode::kMap, IoMode::kRead}) {
+// A new file whose fourth plane of the embedding has many pages, with its base in use.
+struct LargeAtBase {
+  LargeAtBase(const std::string& path, IoMode io) {
+    TinyModel large = residual_model();
+    large.config.vocab = 20000;
     REQUIRE(write_tiny_model(path, large).ok());
     ModelOptions options;
     options.io = io;
-    const auto model = open_model(path, options);
-    PlaneStack& planes = model->planes();
-    const auto session = open_session(model);
-    REQUIRE(planes.set_prefix(kBase).ok());
-    REQUIRE(planes.settle().ok());
-    const std::vector<float> base = logits_of(session.get());
-    REQUIRE(truncate(path.c_str(), static_cast<off_t>(model->reader().base_end())) == 0);
+    model = open_model(path, options);
+    session = open_session(model);
+    REQUIRE(planes().set_prefix(kBase).ok());
+    REQUIRE(planes().settle().ok());
+    logits = logits_of(session.get());
+  }
+  PlaneStack& planes() const { return model->planes(); }
+  void check_unchanged() const {
+    CHECK(planes().current()->selection.blocks == kBase);
+    CHECK(logits_of(session.get()) == logits);
+  }
+
+  std::shared_ptr<const Model> model;
+  std::unique_ptr<Session> session;
+  std::vector<float> logits;
+};
+
+TEST_CASE("planes that a file has no more are not asked for, and those in use stay") {
+  const TempDir dir;
+  const std::string path = dir.path("m.trit");
+  for (const IoMode io : {IoMode::kMap, IoMode::kRead}) {
+    const LargeAtBase large(path, io);
+    REQUIRE(truncate(path.c_str(), static_cast<off_t>(large.model->reader().base_end())) == 0);
     // Asked for what is not there any more: as good as it gets.
-    REQUIRE(planes.set_prefix(kAll).ok());
-    CHECK(planes.settle().ok());
-    CHECK(planes.current()->selection.blocks == kBase);
-    CHECK(logits_of(session.get()) == base);
+    REQUIRE(large.planes().set_prefix(kAll).ok());
+    CHECK(large.planes().settle().ok());
+    large.check_unchanged();
   }
 }
 
 TEST_CASE("a file cut while planes come in keeps those in use and says why") {
   const TempDir dir;
   const std::string path = dir.path("m.trit");
-  TinyModel large = residual_model();
-  large.config.vocab = 20000;
-  ModelOptions options;
-  options.io = IoMode::kRead;  // a mapping would be a signal: file_guard_test.cc
-  bool seen = false;           // the thread that reads may be quicker than the cut
+  bool seen = false;  // the thread that reads may be quicker than the cut
   for (int i = 0; i < 100 && !seen; ++i) {
-    REQUIRE(write_tiny_model(path, large).ok());
-    const auto model = open_model(path, options);
-    PlaneStack& planes = model->planes();
-    const auto session = open_session(model);
-    REQUIRE(planes.set_prefix(kBase).ok());
-    REQUIRE(planes.settle().ok());
-    const std::vector<float> base = logits_of(session.get());
-    REQUIRE(planes.set_prefix(kAll).ok());
-    REQUIRE(truncate(path.c_str(), static_cast<off_t>(model->reader().base_end())) == 0);
-    const Status status = planes.settle();
+    // A mapping would be a signal: file_guard_test.cc.
+    const LargeAtBase large(path, IoMode::kRead);
+    REQUIRE(large.planes().set_prefix(kAll).ok());
+    REQUIRE(truncate(path.c_str(), static_cast<off_t>(large.model->reader().base_end())) == 0);
+    const Status status = large.planes().settle();
     if (status.ok()) continue;
     seen = true;
     CHECK(status.code() == Code::kIo);
     CHECK(status.message().find(path) == 0);
-    CHECK(planes.current()->selection.blocks == kBase);
-    CHECK(logits_of(session.get()) == base);
+    large.check_unchanged();
   }
   CHECK(seen);
 }

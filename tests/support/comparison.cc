@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "tests/support/bitstack.h"
+#include "tests/support/log_probabilities.h"
 #include "tests/support/process.h"
 #include "tests/support/skip.h"
 
@@ -59,13 +60,8 @@ SizedLoss Comparison::prefix(const Model& model, size_t blocks) {
 
 SizedLoss Comparison::score(uint64_t bytes, const Weights& weights) {
   const std::vector<float> ours = runner_->log_probabilities(weights, ids_);
-  double sum = 0;
-  for (size_t i = 0; i < ours.size(); ++i) {
-    const double log_p = dense_log_probabilities_[i];
-    sum += std::exp(log_p) * (log_p - ours[i]);
-  }
-  const double tokens = static_cast<double>(ours.size() / dense_->config().vocab);
-  return {bytes, runner_->loss(ours, ids_), sum / tokens};
+  return {bytes, runner_->loss(ours, ids_),
+          mean_divergence(dense_log_probabilities_, ours, dense_->config().vocab)};
 }
 
 SizedLoss Comparison::within(const Model& model, uint64_t bytes) {

@@ -7,6 +7,8 @@
 
 #include <fstream>
 
+#include "tests/support/process.h"
+
 namespace trit {
 
 namespace {
@@ -66,7 +68,7 @@ int MemoryGroup::run(const std::function<int()>& body) const {
   }
   int status = 0;
   if (child < 0 || waitpid(child, &status, 0) != child) return 255;
-  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  return exit_code_of(status);
 }
 
 std::vector<std::string> MemoryGroup::inside(const std::vector<std::string>& arguments) const {

@@ -24,7 +24,7 @@ class MemoryGroup {
   void set_limit(uint64_t bytes) const;
 
   // What `body` returns (0 to 255) in a fork of this process that is in the group, with all it
-  // starts; 128 + n when signal n ended it. No doctest checks in there.
+  // starts; else exit_code_of(). No doctest checks in there.
   int run(const std::function<int()>& body) const;
   // The command line that runs another one in the group.
   std::vector<std::string> inside(const std::vector<std::string>& arguments) const;

@@ -1,5 +1,5 @@
-// How well a model predicts a text with each prefix of its stored planes, and how far from another
-// it then is. For rooms that link the runtime and the converter.
+// How well a model predicts a text with each prefix of its stored planes. For rooms that link the
+// runtime and the converter.
 #ifndef TRITSTACK_TESTS_SUPPORT_PREFIX_SCORES_H_
 #define TRITSTACK_TESTS_SUPPORT_PREFIX_SCORES_H_
 
@@ -14,6 +14,7 @@
 
 #include "model_format/convert/converter.h"
 #include "runtime/session.h"
+#include "tests/support/log_probabilities.h"
 #include "tests/support/skip.h"
 #include "tests/support/temp_dir.h"
 
@@ -66,7 +67,7 @@ class PrefixScores {
       REQUIRE(session_->rewind(0).ok());
       REQUIRE(session_->prefill({&ids_[begin], tokens}, &all[begin * vocab()]).ok());
     }
-    for (size_t i = 0; i < ids_.size(); ++i) to_log_probabilities(&all[i * vocab()]);
+    for (size_t i = 0; i < ids_.size(); ++i) to_log_probabilities(&all[i * vocab()], vocab());
     return all;
   }
   double perplexity(const std::vector<float>& log_probabilities) const {
@@ -80,25 +81,11 @@ class PrefixScores {
     return std::exp(sum / static_cast<double>(scored));
   }
   double perplexity(size_t blocks) { return perplexity(log_probabilities(blocks)); }
-  // Mean KL divergence from `dense`, log-probabilities of another file for the same text.
-  double divergence(const std::vector<float>& dense, const std::vector<float>& ours) const {
-    double sum = 0;
-    for (size_t i = 0; i < ours.size(); ++i)
-      sum += std::exp(double{dense[i]}) * (double{dense[i]} - double{ours[i]});
-    return sum / static_cast<double>(ids_.size());
-  }
 
  private:
   static constexpr uint32_t kWindow = 256;
 
   size_t vocab() const { return model_->config().vocab; }
-  void to_log_probabilities(float* logits) const {
-    const double top = *std::max_element(logits, logits + vocab());
-    double sum = 0;
-    for (size_t i = 0; i < vocab(); ++i) sum += std::exp(logits[i] - top);
-    const double all = top + std::log(sum);
-    for (size_t i = 0; i < vocab(); ++i) logits[i] = static_cast<float>(logits[i] - all);
-  }
 
   std::shared_ptr<const Model> model_;
   std::unique_ptr<Session> session_;

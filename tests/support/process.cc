@@ -80,10 +80,14 @@ bool Process::running() {
   return !ended_;
 }
 
+int exit_code_of(int status) {
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
 ProcessResult Process::wait() {
   if (!ended_) ended_ = waitpid(pid_, &status_, 0) == pid_;
   ProcessResult result;
-  if (pid_ > 0) result.exit_code = WIFEXITED(status_) ? WEXITSTATUS(status_) : -WTERMSIG(status_);
+  if (pid_ > 0) result.exit_code = exit_code_of(status_);
   result.out = read_file(folder_.path("out"));
   result.err = read_file(folder_.path("err"));
   return result;

@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <climits>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -22,8 +23,11 @@ struct ProcessOptions {
   std::vector<std::string> environment;  // "NAME=value", added
 };
 
+// Of what waitpid() says: -n when signal n ended it.
+int exit_code_of(int status);
+
 struct ProcessResult {
-  int exit_code = -1;  // -n when signal n ended it
+  int exit_code = INT_MIN;  // exit_code_of(), or it was never started
   std::string out, err;
 };
 

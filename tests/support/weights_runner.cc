@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tests/support/log_probabilities.h"
 #include "tests/support/process.h"
 
 namespace trit {
@@ -63,14 +64,7 @@ std::vector<float> WeightsRunner::log_probabilities(const Weights& weights,
   std::vector<float> all;
   for (size_t begin = 0; begin < ids.size(); begin += window_) {
     read_window(weights, &ids[begin]);
-    for (size_t t = 0; t + 1 < window_; ++t) {
-      float* logits = &logits_[t * vocab];
-      const double most = *std::max_element(logits, logits + vocab);
-      double total = 0;
-      for (size_t i = 0; i < vocab; ++i) total += std::exp(logits[i] - most);
-      const float shift = static_cast<float>(most + std::log(total));
-      for (size_t i = 0; i < vocab; ++i) logits[i] -= shift;
-    }
+    for (size_t t = 0; t + 1 < window_; ++t) to_log_probabilities(&logits_[t * vocab], vocab);
     all.insert(all.end(), logits_.begin(), logits_.end());
   }
   return all;
