@@ -103,7 +103,6 @@ HOT := kernels/% model_format/convert/decompose.o runtime/sampler.o runtime/text
        runtime/text/encoder.o
 ifeq ($(config),release)
 $(HOT:%=$(BUILD)/%): FLAGS += -O2 -ftree-vectorize
-$(BUILD)/kernels/scalar.o: FLAGS += -O3
 $(BUILD)/kernels/%: FLAGS += -fno-exceptions -fno-asynchronous-unwind-tables
 ifeq ($(shell $(CXX) -dM -E -x c++ /dev/null | grep -c __clang__),0)
 $(addprefix $(BUILD)/,cmd/% model_format/% runtime/%): FLAGS += -flto -ffat-lto-objects -fno-rtti

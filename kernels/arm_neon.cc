@@ -27,6 +27,9 @@ TRIT_INLINE f32v load_i8(const int8_t* p) {
 TRIT_INLINE f32v load_bf16(const uint16_t* p) {
   return (f32v)vshll_n_u16(vld1_u16(p), 16);
 }
+TRIT_INLINE f32v multiply_add(f32v a, f32v b, f32v c) {
+  return (f32v)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+}
 
 #include "kernels/arm_trits.inl"
 #include "kernels/f32_ops.inl"

@@ -87,7 +87,7 @@ TRIT_INLINE float32x4_t load_scales(const TritView* w, const PlaneWalk& walk, ui
 // acc + f32(sum) * (scale * sx)
 TRIT_INLINE float32x4_t add_scaled(float32x4_t acc, int32x4_t sum, float32x4_t scale,
                                    float x_scale) {
-  return vaddq_f32(acc, vmulq_f32(vcvtq_f32_s32(sum), vmulq_n_f32(scale, x_scale)));
+  return vfmaq_f32(acc, vcvtq_f32_s32(sum), vmulq_n_f32(scale, x_scale));
 }
 
 TRIT_INLINE void store_rows(const TritView* w, uint64_t tile, const float32x4_t acc[kQuarters],

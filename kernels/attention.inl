@@ -129,12 +129,12 @@ WalkCache walk_of(CacheType type) {
 
 void attention(const float* query, uint32_t n_queries, const HeadCache* cache, uint32_t head_dim,
                uint32_t n_positions, float scale, float* scores, float* out) {
-  walk_of(cache->key_type)(cache->keys, head_dim, n_positions, query, n_queries, scores, nullptr);
-  for (uint32_t q = 0; q < n_queries; ++q) {
-    float* row = scores + static_cast<size_t>(q) * n_positions;
-    multiply(row, scale, n_positions);
-    softmax(row, n_positions);
-  }
-  memset(out, 0, sizeof(float) * n_queries * head_dim);
+  const uint32_t floats = n_queries * head_dim;
+  memcpy(out, query, floats * sizeof(float));
+  multiply(out, scale, floats);
+  walk_of(cache->key_type)(cache->keys, head_dim, n_positions, out, n_queries, scores, nullptr);
+  for (uint32_t q = 0; q < n_queries; ++q)
+    softmax(scores + static_cast<size_t>(q) * n_positions, n_positions);
+  memset(out, 0, floats * sizeof(float));
   walk_of(cache->value_type)(cache->values, head_dim, n_positions, nullptr, n_queries, scores, out);
 }

@@ -31,6 +31,7 @@ CpuFeatures cpu_features() {
   const unsigned saved = saved_registers();
   const bool ymm = (saved & 0x06) == 0x06, zmm = (saved & 0xe6) == 0xe6;
   f.f16c = ymm && (c & bit_F16C);
+  f.fma = ymm && (c & bit_FMA);
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return f;
   f.avx2 = ymm && (b & bit_AVX2);
   f.avx512f = zmm && (b & bit_AVX512F);

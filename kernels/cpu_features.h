@@ -7,7 +7,7 @@
 namespace trit {
 
 struct CpuFeatures {
-  bool avx2, f16c, avxvnni;
+  bool avx2, f16c, fma, avxvnni;
   bool avx512f, avx512bw, avx512vl, avx512vnni, avx512vbmi;
   bool dotprod, i8mm;  // Arm
 };

@@ -22,7 +22,7 @@ static bool always(const CpuFeatures&) {
 }
 #if TRIT_X86
 static bool has_avx2(const CpuFeatures& f) {
-  return f.avx2 && f.f16c;
+  return f.avx2 && f.f16c && f.fma;
 }
 static bool has_avxvnni(const CpuFeatures& f) {
   return has_avx2(f) && f.avxvnni;

@@ -1,8 +1,9 @@
 // Everything of the kernel table that is float arithmetic: one source, included by each instruction
 // set's file inside its target region and namespace. The file says how wide a register is by the
-// type f32v and converts with load_f16, store_f16, load_bf16, load_i8; the arithmetic here then has
-// the same bits for every width, because sums run over 16 fixed lanes (`Lanes`: one or more
-// registers) and all else is element by element. No libm: exp is our own.
+// type f32v, converts with load_f16, store_f16, load_bf16, load_i8, and has multiply_add(a, b, c),
+// a * b + c rounded once. The arithmetic here then has the same bits for every width, because sums
+// run over 16 fixed lanes (`Lanes`: one or more registers) and all else is element by element. No
+// libm: exp is our own.
 
 namespace {
 
@@ -71,9 +72,10 @@ TRIT_INLINE void store_at(float* p, uint32_t i, uint32_t n, const Lanes& x) {
   memcpy(p + i, whole, (n - i) * sizeof(float));
 }
 
-// acc += a * b, lane by lane.
+// acc += a * b, lane by lane, each rounded once.
 TRIT_INLINE void add_products(Lanes* acc, const Lanes& a, const Lanes& b) {
-  TRIT_UNROLL for (uint32_t i = 0; i < kParts; ++i) acc->part[i] += a.part[i] * b.part[i];
+  TRIT_UNROLL for (uint32_t i = 0; i < kParts; ++i) acc->part[i] =
+      multiply_add(a.part[i], b.part[i], acc->part[i]);
 }
 TRIT_INLINE Lanes splat_lanes(float x) {
   Lanes all;
@@ -172,15 +174,16 @@ TRIT_INLINE f32v exp_part(f32v x) {
   x = x < low ? low : x;
   x = x > high ? high : x;
   const f32v round = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
-  const f32v shifted = x * 1.44269504f + round;
+  const f32v shifted = multiply_add(x, splat(1.44269504f), round);
   const f32v n = shifted - round;
-  const f32v r = (x - n * 0.693145751953125f) - n * 1.42860677e-6f;
-  f32v q = r * 1.9790321e-4f + 1.39446731e-3f;
-  q = q * r + 8.3334967e-3f;
-  q = q * r + 4.16662954e-2f;
-  q = q * r + 1.66666657e-1f;
-  q = q * r + 0.5f;
-  const f32v e = (q * (r * r) + r) + 1.0f;
+  const f32v high_rest = multiply_add(n, splat(-0.693145751953125f), x);
+  const f32v r = multiply_add(n, splat(-1.42860677e-6f), high_rest);
+  f32v q = multiply_add(r, splat(1.9790321e-4f), splat(1.39446731e-3f));
+  q = multiply_add(q, r, splat(8.3334967e-3f));
+  q = multiply_add(q, r, splat(4.16662954e-2f));
+  q = multiply_add(q, r, splat(1.66666657e-1f));
+  q = multiply_add(q, r, splat(0.5f));
+  const f32v e = multiply_add(q, r * r, r) + 1.0f;
   const i32v power = (i32v)((u32v)shifted - (u32v)round);
   const i32v half = power >> 1;
   const u32v first = ((u32v)half + 127) << 23, second = ((u32v)(power - half) + 127) << 23;

@@ -2,7 +2,8 @@
 // pointers and ranges. No threads, no allocation, no I/O, no C++ library: rooms above decide who
 // computes which range. Scalar fills every entry, better instruction sets paint over what they
 // improve (dispatch.cc), and every level gives the same bits as scalar: integer sums are exact,
-// float sums run over 16 fixed lanes in a fixed order, contraction is off.
+// float sums run over 16 fixed lanes in a fixed order, and where a product and its sum are rounded
+// together is written here, not left to the compiler.
 //
 // Contracts common to all entries: input and output ranges do not overlap unless said; a kernel
 // writes only the elements named in its range; results for one row or token depend neither on how
@@ -76,10 +77,10 @@ struct KernelTable {
   // y = W x for token 0, rows of tiles [tile_begin, tile_end), rows past w->rows not written.
   // Per row, acc (f32) starts at 0, then groups in order:
   //   tied, native:  n = sum_p 3^(planes-1-p) * (digits_p . codes)
-  //                  acc += f32(n) * (scale * prefix_factor * sx)
-  //   free:          for each plane p in order: acc += f32(digits_p . codes) * (scale_p * sx)
+  //                  acc = f32(n) * (scale * prefix_factor * sx) + acc
+  //   free:          for each plane p in order: acc = f32(digits_p . codes) * (scale_p * sx) + acc
   // The integers are int32 (they wrap, at sizes that no model has); f32(n) rounds to nearest even;
-  // products in parentheses are formed first, left to right.
+  // products in parentheses are formed first, left to right; product and sum are rounded together.
   // y: [rows], indexed by absolute row.
   void (*trit_gemv)(const TritView* w, const QuantizedActivations* x, uint32_t tile_begin,
                     uint32_t tile_end, float* y);
@@ -96,8 +97,8 @@ struct KernelTable {
                      uint32_t n_tokens, uint32_t row_begin, uint32_t row_end, float* y,
                      size_t y_stride);
 
-  // Fixed-order dot: lane l of 16 sums a[i] * b[i] for i = l, l + 16, ...; the lanes are then added
-  // as a tree: l += l + 8, l + 4, l + 2, l + 1.
+  // Fixed-order dot: lane l of 16 sums a[i] * b[i] for i = l, l + 16, ..., each product and sum
+  // rounded once, together; the lanes are then added as a tree: l += l + 8, l + 4, l + 2, l + 1.
   float (*dot)(const float* a, const float* b, uint32_t n);
 
   // A product of matrices, one panel of `width` columns of it, kPanelBytes: for i < rows and
@@ -128,8 +129,9 @@ struct KernelTable {
   void (*softmax)(float* x, uint32_t n);
 
   // The query heads that share one kv head over positions [0, n_positions), each by itself:
-  // out = softmax(q . k * scale) v, the weighted sum taken in position order. query, out:
-  // [n_queries][head_dim]. scores: scratch of n_queries * n_positions floats.
+  // out = softmax((q * scale) . k) v, the weighted sum taken in position order, product and sum
+  // rounded together. query, out: [n_queries][head_dim]. scores: scratch of n_queries * n_positions
+  // floats.
   void (*attention)(const float* query, uint32_t n_queries, const HeadCache* cache,
                     uint32_t head_dim, uint32_t n_positions, float scale, float* scores,
                     float* out);

@@ -66,7 +66,7 @@ TRIT_INLINE TurnedSums sum_turned(const float* turned, uint32_t head_dim, const 
           load_part(turned + (k * head_dim + d) * kPartLanes);
       TRIT_UNROLL for (uint32_t q = 0; q < kTurnedQueries; ++q)
           TRIT_UNROLL for (uint32_t k = 0; k < kTurnedKeys; ++k)
-              sums.of[q][k] += keys[k] * splat(query[q][d]);
+              sums.of[q][k] = multiply_add(keys[k], splat(query[q][d]), sums.of[q][k]);
     }
   } else {
     sums = sum_turned<2 * kStep>(turned, head_dim, query, lane);
@@ -136,19 +136,18 @@ void prefill_attention(const float* query, size_t token_stride, uint32_t n_token
   const auto query_at = [&](uint32_t i) {
     return i / n_queries * token_stride + static_cast<size_t>(i % n_queries) * head_dim;
   };
-  for (uint32_t i = 0; i < b.n_queries; ++i)
-    memcpy(b.query + static_cast<size_t>(i) * padded, query + query_at(i),
-           head_dim * sizeof(float));
+  for (uint32_t i = 0; i < b.n_queries; ++i) {
+    float* const to = b.query + static_cast<size_t>(i) * padded;
+    memcpy(to, query + query_at(i), head_dim * sizeof(float));
+    multiply(to, scale, head_dim);
+  }
   for (uint32_t begin = 0; begin < most; begin += kPositions) {
     const uint32_t n = most - begin < kPositions ? most - begin : kPositions;
     expand_rows(cache->keys, cache->key_type, begin, n, head_dim, padded, b.rows);
     turn_keys(b, n);
     score_block(b, begin, n);
   }
-  for (uint32_t i = 0; i < b.n_queries; ++i) {
-    multiply(b.scores + i * b.stride, scale, b.visible(i));
-    softmax(b.scores + i * b.stride, b.visible(i));
-  }
+  for (uint32_t i = 0; i < b.n_queries; ++i) softmax(b.scores + i * b.stride, b.visible(i));
   for (uint32_t begin = 0; begin < most; begin += kPositions) {
     const uint32_t n = most - begin < kPositions ? most - begin : kPositions;
     expand_rows(cache->values, cache->value_type, begin, n, head_dim, padded, b.rows);

@@ -34,6 +34,20 @@ TRIT_INLINE f32v load_bf16(const uint16_t* p) {
   return (f32v)(u32v{p[0], p[1], p[2], p[3]} << 16);
 }
 
+// For a CPU without the instruction: in double the product is exact, and the sum, where it is not,
+// is rounded to odd, which leaves enough bits to round once more (Boldo and Melquiond, Emulation of
+// FMA and correctly rounded sums, 2008). Not inlined: it is in every sum, and long.
+static __attribute__((noinline)) f32v multiply_add(f32v a, f32v b, f32v c) {
+  typedef double f64v __attribute__((vector_size(32)));
+  typedef int64_t i64v __attribute__((vector_size(32)));
+  const f64v product = __builtin_convertvector(a, f64v) * __builtin_convertvector(b, f64v);
+  const f64v addend = __builtin_convertvector(c, f64v), sum = product + addend;
+  const f64v part = sum - product, lost = (product - (sum - part)) + (addend - part);
+  const i64v inexact = (i64v)((lost > 0.0) | (lost < 0.0)), even = ((i64v)sum & 1) - 1;
+  const i64v away = 1 - (((i64v)((i64v)sum ^ (i64v)lost) < 0) & 2);  // from zero: 1, towards it: -1
+  return __builtin_convertvector((f64v)((i64v)sum + (away & inexact & even)), f32v);
+}
+
 #include "kernels/f32_ops.inl"
 
 // Codes of one vector of a part, [digit][64 bytes].
@@ -44,7 +58,7 @@ static void unpack_vector(const TritView* w, const PlaneWalk& walk, uint32_t par
     const uint8_t* bytes = w->digits[p] + vector * kVectorBytes;
     for (uint32_t i = 0; i < kVectorBytes; ++i) {
       uint32_t left = bytes[i];
-      for (uint32_t j = 0; j < kTritsPerByte; ++j) {
+      TRIT_UNROLL for (uint32_t j = 0; j < kTritsPerByte; ++j) {
         const uint32_t digit = j + 1 < kTritsPerByte ? left % 3 : left;
         uint8_t* code = &codes[j * kVectorBytes + i];
         *code = static_cast<uint8_t>(*code * 3 + digit);
@@ -60,7 +74,7 @@ static void dot_vector(const uint8_t* codes, const int8_t* x, uint32_t* sums) {
   for (uint32_t j = 0; j < kTritsPerByte; ++j, codes += kVectorBytes, x += 4)
     for (uint32_t r = 0; r < kTileRows; ++r) {
       int32_t sum = 0;
-      for (uint32_t b = 0; b < 4; ++b) sum += codes[r * 4 + b] * x[b];
+      TRIT_UNROLL for (uint32_t b = 0; b < 4; ++b) sum += codes[r * 4 + b] * x[b];
       sums[r] += static_cast<uint32_t>(sum);
     }
 }
@@ -73,7 +87,8 @@ static void add_scaled(const TritView* w, const PlaneWalk& walk, uint32_t part, 
     const float scale = w->encoding == Encoding::kNative
                             ? w->row_scales[tile * kTileRows + r]
                             : f16_to_f32(group_scales(w, walk, part, tile, g)[r]);
-    y[r] += static_cast<float>(static_cast<int32_t>(sum)) * (scale * w->prefix_factor * x_scale);
+    const float n = static_cast<float>(static_cast<int32_t>(sum));
+    y[r] = multiply_add(splat(n), splat(scale * w->prefix_factor * x_scale), splat(y[r]))[0];
   }
 }
 

@@ -1,6 +1,6 @@
-// The levels of 32-byte registers: avx2 (with F16C: Haswell, Zen and later) and avxvnni, which adds
-// dpbusd (Alder Lake, Zen 5 and later). A register holds half a vector of the layout: 8 lanes of 4
-// bytes are 8 rows of the tile.
+// The levels of 32-byte registers: avx2 (with F16C and FMA: Haswell, Zen and later) and avxvnni,
+// which adds dpbusd (Alder Lake, Zen 5 and later). A register holds half a vector of the layout: 8
+// lanes of 4 bytes are 8 rows of the tile.
 #include "kernels/target.h"
 #if TRIT_X86
 #include "kernels/half.h"
@@ -9,7 +9,7 @@
 
 namespace trit {
 
-TRIT_TARGET_BEGIN("avx2,f16c")
+TRIT_TARGET_BEGIN("avx2,f16c,fma")
 namespace ymm {
 
 typedef float f32v __attribute__((vector_size(32)));
@@ -29,6 +29,9 @@ TRIT_INLINE f32v load_i8(const int8_t* p) {
 TRIT_INLINE f32v load_bf16(const uint16_t* p) {
   const __m256i bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   return (f32v)_mm256_slli_epi32(bits, 16);
+}
+TRIT_INLINE f32v multiply_add(f32v a, f32v b, f32v c) {
+  return _mm256_fmadd_ps(a, b, c);
 }
 
 #include "kernels/f32_ops.inl"
@@ -64,7 +67,7 @@ using namespace ymm;
 }  // namespace avx2
 TRIT_TARGET_END
 
-TRIT_TARGET_BEGIN("avx2,f16c,avxvnni")
+TRIT_TARGET_BEGIN("avx2,f16c,fma,avxvnni")
 namespace avxvnni {
 using namespace ymm;
 #include "kernels/x86_dpbusd.inl"

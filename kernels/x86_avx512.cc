@@ -18,7 +18,7 @@
 
 namespace trit {
 
-TRIT_TARGET_BEGIN("avx2,f16c,avx512f,avx512bw,avx512vl")
+TRIT_TARGET_BEGIN("avx2,f16c,fma,avx512f,avx512bw,avx512vl")
 namespace zmm {
 
 typedef float f32v __attribute__((vector_size(64)));
@@ -40,6 +40,9 @@ TRIT_INLINE f32v load_bf16(const uint16_t* p) {
   const __m512i bits =
       _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   return (f32v)_mm512_slli_epi32(bits, 16);
+}
+TRIT_INLINE f32v multiply_add(f32v a, f32v b, f32v c) {
+  return _mm512_fmadd_ps(a, b, c);
 }
 
 #include "kernels/f32_ops.inl"
@@ -77,7 +80,7 @@ using namespace zmm;
 }  // namespace avx512
 TRIT_TARGET_END
 
-TRIT_TARGET_BEGIN("avx2,f16c,avx512f,avx512bw,avx512vl,avx512vnni")
+TRIT_TARGET_BEGIN("avx2,f16c,fma,avx512f,avx512bw,avx512vl,avx512vnni")
 namespace avx512vnni {
 using namespace zmm;
 TRIT_INLINE i32v add_dot(i32v sum, u8v codes, i32v x) {
@@ -89,7 +92,7 @@ TRIT_INLINE i32v add_dot(i32v sum, u8v codes, i32v x) {
 }  // namespace avx512vnni
 TRIT_TARGET_END
 
-TRIT_TARGET_BEGIN("avx2,f16c,avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")
+TRIT_TARGET_BEGIN("avx2,f16c,fma,avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")
 namespace avx512vbmi {
 using namespace zmm;
 

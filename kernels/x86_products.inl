@@ -179,9 +179,9 @@ static void multiply_planes(const TritView* w, const QuantizedActivations* x, ui
             const f32v scale = load_scales(s, part, g, i);
             TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) {
               const size_t at = g * x->group_stride + token + (t < live ? t : live - 1);
-              block.acc[t][i] +=
-                  to_f32(sums[part][g - begin][t][i] - correction(s.walk, x->sums[at])) *
-                  (scale * x->scales[at]);
+              block.acc[t][i] = multiply_add(
+                  to_f32(sums[part][g - begin][t][i] - correction(s.walk, x->sums[at])),
+                  scale * x->scales[at], block.acc[t][i]);
             }
           }
         }
@@ -275,8 +275,8 @@ static __attribute__((noinline)) void add_group(const u8v* codes, size_t column,
   const f32v scale[kRegs] = {scales[0],
                              scales[1]};  // once: they might be in acc, for all GCC knows
   TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
-      TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i)
-          block->acc[t][i] += to_f32(sums[t][i]) * (scale[i] * x_scales[t]);
+      TRIT_UNROLL for (uint32_t i = 0; i < kRegs; ++i) block->acc[t][i] =
+      multiply_add(to_f32(sums[t][i]), scale[i] * x_scales[t], block->acc[t][i]);
 }
 
 // The planes of a group in the next strip: fetched while this one is multiplied.

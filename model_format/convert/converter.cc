@@ -20,7 +20,7 @@ namespace {
 constexpr uint32_t kBaseLayerPlanes = 2, kBaseHeadPlanes = 3;
 // Part of what a run must share with the interrupted one that it goes on with: raised when the same
 // options come to give other planes.
-constexpr uint64_t kQuantizerVersion = 2;
+constexpr uint64_t kQuantizerVersion = 3;
 
 Status check_option(const char* name, uint32_t value, uint32_t min, uint32_t max) {
   if (value >= min && value <= max) return Status();

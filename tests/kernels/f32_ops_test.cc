@@ -92,11 +92,42 @@ TEST_CASE("dot sums 16 lanes and adds them as a tree") {
   for (uint32_t n : kSizes) {
     const GuardedBuffer<float> a = random_floats(&random, n), b = random_floats(&random, n);
     float lanes[16] = {};
-    for (uint32_t i = 0; i < n; ++i) lanes[i % 16] += a[i] * b[i];
+    for (uint32_t i = 0; i < n; ++i) lanes[i % 16] = std::fma(a[i], b[i], lanes[i % 16]);
     for (uint32_t half = 8; half > 0; half /= 2)
       for (uint32_t l = 0; l < half; ++l) lanes[l] += lanes[l + half];
     for (const KernelTable* level : all_levels())
       CHECK(f32_to_bits(level->dot(a.data(), b.data(), n)) == f32_to_bits(lanes[0]));
+  }
+}
+
+// a * b + c, seen through a dot product of whose lanes all but one are 0.
+void check_multiply_add(float a, float b, float c) {
+  float x[17] = {c}, y[17] = {1};
+  x[16] = a;
+  y[16] = b;
+  const float expected = std::fma(a, b, c) + 0.0f;
+  for (const KernelTable* level : all_levels()) {
+    CAPTURE(level->isa);
+    CAPTURE(a);
+    CAPTURE(b);
+    CAPTURE(c);
+    const float found = level->dot(x, y, 17);
+    REQUIRE(same_floats(&found, &expected, 1));
+  }
+}
+
+TEST_CASE("product and sum are rounded once, also where double is not enough") {
+  const float near_one = 1 + 0x1p-12f;  // whose square lies between two floats, as far from both
+  for (float sign : {1.0f, -1.0f})
+    for (float rest : {0.0f, 0x1p-60f, -0x1p-60f, 0x1p-140f, -0x1p-149f, 0x1p-54f, 0x1p-25f})
+      for (int exponent : {0, -100, -126, -127, -148, 120})
+        check_multiply_add(sign * std::ldexp(near_one, exponent), near_one, rest);
+  Random random(30);
+  for (int i = 0; i < 20000; ++i) {
+    const auto any = [&] { return bits_to_f32(random.bits()); };
+    const float a = any(), b = any();
+    check_multiply_add(a, b, any());
+    check_multiply_add(a, b, -a * b);
   }
 }
 

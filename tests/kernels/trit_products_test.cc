@@ -106,13 +106,13 @@ float expected(const Case& c, uint32_t row, uint32_t token) {
         n += trits[p][i] * x[i - g * w.group];
       folded = folded * 3 + n;
       const float a = f16_to_f32(w.scales[p][(tile * groups + g) * kTileRows + r]);
-      if (w.encoding == Encoding::kFree) acc += static_cast<float>(n) * (a * sx);
+      if (w.encoding == Encoding::kFree) acc = std::fma(static_cast<float>(n), a * sx, acc);
     }
     const float s = f16_to_f32(w.scales[0][(tile * groups + g) * kTileRows + r]);
     if (w.encoding == Encoding::kTied)
-      acc += static_cast<float>(folded) * (s * w.prefix_factor * sx);
+      acc = std::fma(static_cast<float>(folded), s * w.prefix_factor * sx, acc);
     if (w.encoding == Encoding::kNative)
-      acc += static_cast<float>(folded) * (w.row_scales[row] * sx);
+      acc = std::fma(static_cast<float>(folded), w.row_scales[row] * sx, acc);
   }
   return acc;
 }
