@@ -3,7 +3,101 @@
 // up to four at a time; the first turn fetches what comes next.
 #include "kernels/q8_rows.inl"
 
-constexpr uint32_t kPositions = 64;
+constexpr uint32_t kPositions = 64, kKeyBlocks = kPositions / kKeyBlock;
+static_assert(kKeyBlock == kLanes, "a lane is a position");
+
+struct Q8 {
+  int8_t code;  // of a kQ8 block
+};
+TRIT_INLINE f32v load_part(const Q8* p) {
+  return load_i8(&p->code);
+}
+
+// One dimension of a block of keys.
+template <typename T>
+TRIT_INLINE Lanes load_keys(const T* block, uint32_t d) {
+  return load(block + d * kKeyBlock);
+}
+// code * scale is exact: 8 bits times 11.
+TRIT_INLINE Lanes load_keys(const Q8* block, uint32_t d) {
+  const Q8* group = block + d / kQ8Block * (kKeyBlock * (kQ8Block + 2));
+  const Lanes scales = load(reinterpret_cast<const F16*>(group));
+  Lanes x = load(group + kKeyBlock * (d % kQ8Block + 2));
+  TRIT_UNROLL for (uint32_t i = 0; i < kParts; ++i) x.part[i] *= scales.part[i];
+  return x;
+}
+template <typename T>
+size_t key_block_bytes(uint32_t head_dim) {
+  const CacheType type = sizeof(T) == 1   ? CacheType::kQ8
+                         : sizeof(T) == 2 ? CacheType::kF16
+                                          : CacheType::kF32;
+  return kKeyBlock * cache_bytes(type, head_dim);
+}
+
+// Queries whose scores of some keys are wanted: [count][head_dim], and [count][stride].
+struct Queries {
+  const float* query;
+  uint32_t count, head_dim;
+  float* scores;
+  size_t stride;
+};
+
+// scores[q][i] = query q . key i, for kQueries of them and the first n keys of kBlocks blocks.
+template <typename T, uint32_t kQueries, uint32_t kBlocks>
+__attribute__((noinline)) void score_blocks(const Queries& to, const uint8_t* keys, uint32_t n,
+                                            bool fetch) {
+  const size_t block_bytes = key_block_bytes<T>(to.head_dim);
+  Lanes sums[kQueries][kBlocks];
+  TRIT_UNROLL for (uint32_t q = 0; q < kQueries; ++q)
+      TRIT_UNROLL for (uint32_t b = 0; b < kBlocks; ++b) sums[q][b] = splat_lanes(0);
+  for (uint32_t d = 0; d < to.head_dim; ++d) {
+    Lanes key[kBlocks];
+    TRIT_UNROLL for (uint32_t b = 0; b < kBlocks; ++b) {
+      key[b] = load_keys(reinterpret_cast<const T*>(keys + b * block_bytes), d);
+      if (fetch)
+        __builtin_prefetch(keys + (b + kKeyBlocks) * block_bytes + d * kKeyBlock * sizeof(T));
+    }
+    TRIT_UNROLL for (uint32_t q = 0; q < kQueries; ++q) {
+      const Lanes factor = splat_lanes(to.query[q * to.head_dim + d]);
+      TRIT_UNROLL for (uint32_t b = 0; b < kBlocks; ++b) add_products(&sums[q][b], key[b], factor);
+    }
+  }
+  float whole[kQueries][kBlocks * kKeyBlock];
+  TRIT_UNROLL for (uint32_t q = 0; q < kQueries; ++q)
+      TRIT_UNROLL for (uint32_t b = 0; b < kBlocks; ++b)
+          store(whole[q] + b * kKeyBlock, sums[q][b]);
+  n = n < kBlocks * kKeyBlock ? n : kBlocks * kKeyBlock;
+  for (uint32_t q = 0; q < kQueries; ++q)
+    memcpy(to.scores + q * to.stride, whole[q], n * sizeof(float));
+}
+
+// Keys [0, n), at most kPositions: for kQueries at a time, what is left by fewer. The first turn
+// fetches the keys that come next.
+template <typename T, uint32_t kQueries = 4>
+void score_keys(Queries to, const uint8_t* keys, uint32_t n, bool fetch) {
+  constexpr uint32_t kBlocks = kParts == 1 ? 4 : 4 / kQueries;
+  for (; to.count >= kQueries; to.count -= kQueries, fetch = false) {
+    Queries some = to;
+    const uint8_t* blocks = keys;
+    for (uint32_t i = 0; i < n; i += kBlocks * kKeyBlock, some.scores += kBlocks * kKeyBlock) {
+      score_blocks<T, kQueries, kBlocks>(some, blocks, n - i, fetch);
+      blocks += kBlocks * key_block_bytes<T>(to.head_dim);
+    }
+    to.query += kQueries * to.head_dim;
+    to.scores += kQueries * to.stride;
+  }
+  if constexpr (kQueries > 1) score_keys<T, kQueries / 2>(to, keys, n, fetch);
+}
+
+template <typename T>
+void score_cache(Queries to, const void* keys, uint32_t n_positions) {
+  const uint8_t* at = static_cast<const uint8_t*>(keys);
+  for (uint32_t i = 0; i < n_positions; i += kPositions, to.scores += kPositions) {
+    score_keys<T>(to, at, n_positions - i < kPositions ? n_positions - i : kPositions, true);
+    at += kKeyBlocks * key_block_bytes<T>(to.head_dim);
+  }
+}
+
 constexpr size_t kAheadBytes = 4096;
 
 TRIT_INLINE void prefetch_ahead(const void* row, size_t bytes) {
@@ -11,30 +105,14 @@ TRIT_INLINE void prefetch_ahead(const void* row, size_t bytes) {
   for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + i);
 }
 
-// What one turn works on: kQueries queries or rows of scores, n positions.
+// The values that one turn works on: n rows, and kQueries rows of scores.
 template <typename T>
 struct Turn {
-  const T* rows;  // keys or values of the first position
+  const T* rows;  // values of the first position
   uint32_t head_dim, n;
   size_t stride;  // of scores, from query to query
   bool first;
 };
-
-// scores[q * stride + i] = query q . key i.
-template <typename T, uint32_t kQueries>
-__attribute__((noinline)) void score_turn(const Turn<T>& turn, const float* query, float* scores) {
-  constexpr uint32_t kKeys = kPartLanes / kQueries;  // whose scores fill a register
-  const uint32_t head_dim = turn.head_dim;
-  const T* keys = turn.rows;
-  uint32_t i = 0;
-  for (; i + kKeys <= turn.n; i += kKeys, keys += static_cast<size_t>(kKeys) * head_dim) {
-    if (turn.first) prefetch_ahead(keys, sizeof(T) * kKeys * head_dim);
-    dot_block<T, kKeys, kQueries>(keys, head_dim, query, head_dim, head_dim, scores + i,
-                                  turn.stride);
-  }
-  for (; i < turn.n; ++i, keys += head_dim)
-    dot_block<T, 1, kQueries>(keys, head_dim, query, head_dim, head_dim, scores + i, turn.stride);
-}
 
 // out[q][d] += sum over positions, in order, of scores[q * stride + position] *
 // values[position][d], for the columns d of kBlock Lanes, or of the tail.
@@ -76,37 +154,32 @@ void weigh_turn(const Turn<T>& turn, const float* scores, float* out) {
 }
 
 // All turns of one block of positions: kQueries at a time, what is left by fewer.
-template <typename T, uint32_t kQueries>
-void take_turns(Turn<T> turn, const float* query, uint32_t n_queries, float* scores, float* out) {
+template <typename T, uint32_t kQueries = 4>
+void weigh_values(Turn<T> turn, uint32_t n_queries, const float* scores, float* out) {
   for (; n_queries >= kQueries; n_queries -= kQueries, turn.first = false) {
-    if (query) {
-      score_turn<T, kQueries>(turn, query, scores);
-      query += kQueries * turn.head_dim;
-    } else {
-      weigh_turn<T, kQueries>(turn, scores, out);
-      out += kQueries * turn.head_dim;
-    }
+    weigh_turn<T, kQueries>(turn, scores, out);
+    out += kQueries * turn.head_dim;
     scores += kQueries * turn.stride;
   }
-  if constexpr (kQueries > 1) take_turns<T, kQueries / 2>(turn, query, n_queries, scores, out);
+  if constexpr (kQueries > 1) weigh_values<T, kQueries / 2>(turn, n_queries, scores, out);
 }
 
-// Scores of keys where there is a query, else out += scores of values.
+// out[q] += scores[q] of all values.
 template <typename T>
-void walk_cache(const void* rows, uint32_t head_dim, uint32_t n_positions, const float* query,
-                uint32_t n_queries, float* scores, float* out) {
+void weigh_cache(const void* values, uint32_t head_dim, uint32_t n_positions, uint32_t n_queries,
+                 const float* scores, float* out) {
   for (uint32_t i = 0; i < n_positions; i += kPositions) {
     const uint32_t n = n_positions - i < kPositions ? n_positions - i : kPositions;
-    const T* block = static_cast<const T*>(rows) + static_cast<size_t>(i) * head_dim;
-    take_turns<T, 4>({block, head_dim, n, n_positions, true}, query, n_queries, scores + i, out);
+    const T* block = static_cast<const T*>(values) + static_cast<size_t>(i) * head_dim;
+    weigh_values<T>({block, head_dim, n, n_positions, true}, n_queries, scores + i, out);
   }
 }
 
 // The same for q8 rows: a few positions at a time become floats, for all heads.
-void walk_q8(const void* rows, uint32_t head_dim, uint32_t n_positions, const float* query,
-             uint32_t n_queries, float* scores, float* out) {
+void weigh_q8(const void* values, uint32_t head_dim, uint32_t n_positions, uint32_t n_queries,
+              const float* scores, float* out) {
   alignas(64) float block[kQ8MaxRow];
-  const uint8_t* row = static_cast<const uint8_t*>(rows);
+  const uint8_t* row = static_cast<const uint8_t*>(values);
   const size_t row_bytes = cache_bytes(CacheType::kQ8, head_dim);
   for (uint32_t i = 0, n; i < n_positions; i += n) {
     n = kQ8MaxRow / head_dim;
@@ -115,16 +188,8 @@ void walk_q8(const void* rows, uint32_t head_dim, uint32_t n_positions, const fl
       prefetch_ahead(row, row_bytes);
       expand_q8(row, head_dim, block + position * head_dim);
     }
-    take_turns<float, 4>({block, head_dim, n, n_positions, false}, query, n_queries, scores + i,
-                         out);
+    weigh_values<float>({block, head_dim, n, n_positions, false}, n_queries, scores + i, out);
   }
-}
-
-typedef void (*WalkCache)(const void* rows, uint32_t head_dim, uint32_t n_positions,
-                          const float* query, uint32_t n_queries, float* scores, float* out);
-WalkCache walk_of(CacheType type) {
-  if (type == CacheType::kQ8) return walk_q8;
-  return type == CacheType::kF16 ? walk_cache<F16> : walk_cache<float>;
 }
 
 void attention(const float* query, uint32_t n_queries, const HeadCache* cache, uint32_t head_dim,
@@ -132,9 +197,16 @@ void attention(const float* query, uint32_t n_queries, const HeadCache* cache, u
   const uint32_t floats = n_queries * head_dim;
   memcpy(out, query, floats * sizeof(float));
   multiply(out, scale, floats);
-  walk_of(cache->key_type)(cache->keys, head_dim, n_positions, out, n_queries, scores, nullptr);
+  const Queries to = {out, n_queries, head_dim, scores, n_positions};
+  const auto score = cache->key_type == CacheType::kQ8    ? score_cache<Q8>
+                     : cache->key_type == CacheType::kF16 ? score_cache<F16>
+                                                          : score_cache<float>;
+  score(to, cache->keys, n_positions);
   for (uint32_t q = 0; q < n_queries; ++q)
     softmax(scores + static_cast<size_t>(q) * n_positions, n_positions);
   memset(out, 0, floats * sizeof(float));
-  walk_of(cache->value_type)(cache->values, head_dim, n_positions, nullptr, n_queries, scores, out);
+  const auto weigh = cache->value_type == CacheType::kQ8    ? weigh_q8
+                     : cache->value_type == CacheType::kF16 ? weigh_cache<F16>
+                                                            : weigh_cache<float>;
+  weigh(cache->values, head_dim, n_positions, n_queries, scores, out);
 }

@@ -139,18 +139,6 @@ TRIT_INLINE f32v add_lanes_of_all(f32v* x) {
   }
   return x[0];
 }
-// Lane l of register r and lane r of register l change places, in as many registers as lanes.
-template <int kHalf = kPartLanes / 2>
-TRIT_INLINE void turn_lanes(f32v* x) {
-  if constexpr (kHalf > 0) {
-    TRIT_UNROLL for (int i = 0; i < int{kPartLanes}; ++i) if ((i & kHalf) == 0) {
-      const f32v first = first_halves<kHalf>(x[i], x[i + kHalf], AllLanes());
-      x[i + kHalf] = second_halves<kHalf>(x[i], x[i + kHalf], AllLanes());
-      x[i] = first;
-    }
-    turn_lanes<kHalf / 2>(x);
-  }
-}
 TRIT_INLINE f32v larger(f32v a, f32v b) {  // b where either is NaN
   return a > b ? a : b;
 }

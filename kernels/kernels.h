@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/head_cache.h"
 #include "kernels/trit_plane.h"
 
 namespace trit {
@@ -36,30 +37,11 @@ static inline size_t group_stride_of(uint64_t n_tokens) {
   return n_tokens == 1 ? 1 : ceil_div(n_tokens, kTokenBlock) * kTokenBlock;
 }
 
-// kQ8 (llama.cpp's q8_0): each 32 values of a row are an f16 scale and 32 int8 codes, 34 bytes; the
-// last block of a row is as short as head_dim makes it. A value is code * scale.
-enum class CacheType : uint8_t { kF16 = 0, kF32 = 1, kQ8 = 2 };
-constexpr uint32_t kQ8Block = 32;
-constexpr uint32_t kQ8MaxRow = 2048;  // the widest head of a kQ8 cache
-
-// Bytes of n values of a cache.
-static inline uint64_t cache_bytes(CacheType type, uint64_t n) {
-  if (type == CacheType::kQ8) return n + 2 * ceil_div(n, kQ8Block);
-  return n * (type == CacheType::kF16 ? 2 : 4);
-}
-
-// One attention head's view of the cache. Keys and values are [position][head_dim], contiguous.
-struct HeadCache {
-  const void* keys;
-  const void* values;
-  CacheType key_type, value_type;
-};
-
 // Floats of scratch for prefill_attention: n_queries of all tokens together, the last of which sees
 // n_positions positions.
 static inline uint64_t prefill_attention_floats(uint64_t n_queries, uint64_t n_positions,
                                                 uint32_t head_dim) {
-  return 2 * (n_queries + 64) * ceil_div(head_dim, 16) * 16 +
+  return (2 * n_queries + 64) * ceil_div(head_dim, 16) * 16 +
          n_queries * ceil_div(n_positions, 64) * 64;
 }
 
@@ -129,9 +111,9 @@ struct KernelTable {
   void (*softmax)(float* x, uint32_t n);
 
   // The query heads that share one kv head over positions [0, n_positions), each by itself:
-  // out = softmax((q * scale) . k) v, the weighted sum taken in position order, product and sum
-  // rounded together. query, out: [n_queries][head_dim]. scores: scratch of n_queries * n_positions
-  // floats.
+  // out = softmax((q * scale) . k) v. Dot products are summed in the order of dimensions, weighted
+  // values in that of positions, each product and sum rounded together. query, out:
+  // [n_queries][head_dim]. scores: scratch of n_queries * n_positions floats.
   void (*attention)(const float* query, uint32_t n_queries, const HeadCache* cache,
                     uint32_t head_dim, uint32_t n_positions, float scale, float* scores,
                     float* out);

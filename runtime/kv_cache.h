@@ -1,7 +1,7 @@
-// Keys and values of every position so far: per layer and kv head one run [position][head_dim], so
-// that one attention head reads contiguous memory. f32, f16 or
-// q8_0 (kernels.h), keys and values apart.
-// Not here: how many positions are valid (session.cc knows).
+// Keys and values of every position so far: per layer and kv head one run of each, so that one
+// attention head reads contiguous memory. f32, f16 or q8_0, keys and values apart.
+// Not here: how a run is laid out (kernels/head_cache.h), how many positions are valid
+// (session.cc).
 #ifndef TRITSTACK_RUNTIME_KV_CACHE_H_
 #define TRITSTACK_RUNTIME_KV_CACHE_H_
 
@@ -28,15 +28,15 @@ class KvCache {
  private:
   struct Half {  // all keys, or all values
     uint8_t* bytes;
-    uint64_t row_bytes;  // of one position of one head
+    uint64_t head_bytes;  // of all positions of one head of one layer
     CacheType type;
   };
-  // First byte of a position of a head.
-  uint8_t* at(const Half& half, uint32_t layer, uint32_t kv_head, uint32_t position) const;
-  void store_one(const KernelTable& kernels, const Half& half, uint8_t* to, const float* x) const;
+
+  // First byte of a head.
+  uint8_t* at(const Half& half, uint32_t layer, uint32_t kv_head) const;
 
   Half keys_ = {}, values_ = {};
-  uint32_t context_ = 0, kv_heads_ = 0, head_dim_ = 0;
+  uint32_t kv_heads_ = 0, head_dim_ = 0;
   uint64_t position_bytes_ = 0;
 };
 

@@ -210,11 +210,14 @@ void Ops::rotate(float* x, const RopeTable& rope, uint32_t n_heads, uint32_t tok
 
 void Ops::store(const float* key, const float* value, uint32_t tokens, uint32_t position,
                 uint32_t layer, KvCache* cache) {
-  parallel(tokens, [&](uint32_t t, uint32_t) {
-    for (uint32_t h = 0; h < config_->n_kv_heads; ++h) {
-      const size_t head = (size_t{t} * config_->n_kv_heads + h) * config_->head_dim;
-      cache->store(*kernels_, layer, h, position + t, key + head, value + head);
-    }
+  // By heads: tokens share cache lines of keys.
+  const uint32_t heads = config_->n_kv_heads, items = tokens == 1 ? 1 : heads;
+  parallel(items, [&](uint32_t item, uint32_t) {
+    for (uint32_t h = item; h < heads; h += items)
+      for (uint32_t t = 0; t < tokens; ++t) {
+        const size_t head = (size_t{t} * heads + h) * config_->head_dim;
+        cache->store(*kernels_, layer, h, position + t, key + head, value + head);
+      }
   });
 }
 

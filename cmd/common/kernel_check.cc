@@ -141,18 +141,13 @@ Floats panels(Function products) {
   return all;
 }
 
-// Rows of one cache type.
-std::vector<uint8_t> cache_rows(uint32_t begin, CacheType type, uint32_t rows) {
-  const KernelTable& scalar = *kernels_for("scalar");
-  std::vector<uint8_t> bytes(cache_bytes(type, kHeadDim) * rows);
-  for (uint32_t row = 0; row < rows; ++row) {
-    const Floats x = noise(begin + row * 50, kHeadDim, 1);
-    uint8_t* to = bytes.data() + row * cache_bytes(type, kHeadDim);
-    if (type == CacheType::kF32) std::memcpy(to, x.data(), kHeadDim * sizeof(float));
-    if (type == CacheType::kQ8) scalar.f32_to_q8(x.data(), kHeadDim, to);
-    if (type == CacheType::kF16)
-      scalar.f32_to_f16(x.data(), kHeadDim, reinterpret_cast<uint16_t*>(to));
-  }
+// Keys or values of one cache type, by store_key or store_value.
+template <typename Store>
+std::vector<uint8_t> cached(uint32_t begin, CacheType type, const Store& store) {
+  std::vector<uint8_t> bytes(cache_bytes(type, kHeadDim) * padded_positions(kPositions));
+  for (uint32_t i = 0; i < kPositions; ++i)
+    store(*kernels_for("scalar"), type, kHeadDim, i, noise(begin + i * 50, kHeadDim, 1).data(),
+          bytes.data());
   return bytes;
 }
 
@@ -162,7 +157,7 @@ Floats attended(const KernelTable& k, uint32_t tokens) {
   const uint32_t first = kPositions - (passed - 1);  // positions that the first token sees
   Floats all;
   for (const CacheType type : {CacheType::kF16, CacheType::kF32, CacheType::kQ8}) {
-    const auto keys = cache_rows(1, type, kPositions), values = cache_rows(9, type, kPositions);
+    const auto keys = cached(1, type, store_key), values = cached(9, type, store_value);
     const HeadCache cache = {keys.data(), values.data(), type, type};
     const Floats query = noise(11, passed * stride, 4);
     Floats scratch(prefill_attention_floats(passed * kQueries, kPositions, kHeadDim));

@@ -389,8 +389,8 @@ void add_naive_attention(const AttentionCase& a, const float* query, const float
   truth->insert(truth->end(), out.begin(), out.end());
 }
 
-// Rows of `floats` as a cache of that type holds them; `floats` become what it stands for.
-GuardedBuffer<uint8_t> cache_rows(CacheType type, uint32_t head_dim, GuardedBuffer<float>* floats) {
+// Rows of `floats` as values of that type; `floats` become what they stand for.
+GuardedBuffer<uint8_t> value_rows(CacheType type, uint32_t head_dim, GuardedBuffer<float>* floats) {
   const size_t row_bytes = cache_bytes(type, head_dim), rows = floats->size() / head_dim;
   GuardedBuffer<uint8_t> bytes(rows * row_bytes);
   for (size_t i = 0; i < rows; ++i) {
@@ -409,6 +409,50 @@ GuardedBuffer<uint8_t> cache_rows(CacheType type, uint32_t head_dim, GuardedBuff
   return bytes;
 }
 
+// The same as keys; positions that are not there are no numbers.
+GuardedBuffer<uint8_t> key_blocks(CacheType type, uint32_t head_dim, GuardedBuffer<float>* floats) {
+  const GuardedBuffer<uint8_t> rows = value_rows(type, head_dim, floats);
+  const size_t positions = floats->size() / head_dim, row_bytes = cache_bytes(type, head_dim);
+  GuardedBuffer<uint8_t> blocks(padded_positions(positions) * row_bytes);
+  std::fill(blocks.begin(), blocks.end(), uint8_t{0xff});
+  for (size_t position = 0; position < positions; ++position) {
+    const uint8_t* from = rows.data() + position * row_bytes;
+    const size_t block = position / 16 * 16 * row_bytes, lane = position % 16;
+    size_t at = block;
+    const auto take = [&](size_t bytes) {
+      std::copy_n(from, bytes, blocks.data() + at + lane * bytes);
+      from += bytes;
+      at += 16 * bytes;
+    };
+    for (uint32_t d = 0; d < head_dim; ++d) {
+      if (type == CacheType::kQ8 && d % 32 == 0) take(2);
+      take(type == CacheType::kQ8 ? 1 : type == CacheType::kF16 ? 2 : 4);
+    }
+  }
+  return blocks;
+}
+
+TEST_CASE("keys are stored dimension after dimension in blocks of 16 positions, values as rows") {
+  Random random(31);
+  for (const CacheType type : {CacheType::kF16, CacheType::kF32, CacheType::kQ8})
+    for (const uint32_t head_dim : {8u, 12u, 64u, 80u})
+      for (const uint32_t n : {1u, 16u, 19u}) {
+        CAPTURE(head_dim);
+        CAPTURE(n);
+        GuardedBuffer<float> x = random_floats(&random, n * head_dim), stored = copy(x);
+        const GuardedBuffer<uint8_t> blocks = key_blocks(type, head_dim, &stored);
+        const GuardedBuffer<uint8_t> rows = value_rows(type, head_dim, &stored);
+        GuardedBuffer<uint8_t> keys(blocks.size()), values(rows.size());
+        std::fill(keys.begin(), keys.end(), uint8_t{0xff});
+        for (uint32_t i = 0; i < n; ++i) {
+          store_key(scalar_kernels(), type, head_dim, i, &x[i * head_dim], keys.data());
+          store_value(scalar_kernels(), type, head_dim, i, &x[i * head_dim], values.data());
+        }
+        CHECK(std::memcmp(keys.data(), blocks.data(), blocks.size()) == 0);
+        CHECK(std::memcmp(values.data(), rows.data(), rows.size()) == 0);
+      }
+}
+
 // Every query alone by scalar, all at once by every level.
 void check_attention(const AttentionCase& a, Random* random) {
   CAPTURE(a.head_dim);
@@ -417,9 +461,9 @@ void check_attention(const AttentionCase& a, Random* random) {
   const size_t size = size_t{a.n} * a.head_dim;
   GuardedBuffer<float> query = random_floats(random, a.queries * a.head_dim);
   GuardedBuffer<float> keys = random_floats(random, size), values = random_floats(random, size);
-  const GuardedBuffer<uint8_t> key_rows = cache_rows(a.key_type, a.head_dim, &keys);
-  const GuardedBuffer<uint8_t> value_rows = cache_rows(a.value_type, a.head_dim, &values);
-  const HeadCache cache = {key_rows.data(), value_rows.data(), a.key_type, a.value_type};
+  const GuardedBuffer<uint8_t> key_bytes = key_blocks(a.key_type, a.head_dim, &keys);
+  const GuardedBuffer<uint8_t> value_bytes = value_rows(a.value_type, a.head_dim, &values);
+  const HeadCache cache = {key_bytes.data(), value_bytes.data(), a.key_type, a.value_type};
   std::vector<double> truth;
   for (uint32_t q = 0; q < a.queries; ++q)
     add_naive_attention(a, query.data() + q * a.head_dim, keys.data(), values.data(), &truth);
@@ -429,7 +473,7 @@ void check_attention(const AttentionCase& a, Random* random) {
     scalar_kernels().attention(query.data() + q * a.head_dim, 1, &cache, a.head_dim, a.n, 0.125f,
                                scores.data(), expected.data() + q * a.head_dim);
   }
-  for (size_t i = 0; i < truth.size(); ++i) REQUIRE(std::fabs(expected[i] - truth[i]) < 2e-5);
+  for (size_t i = 0; i < truth.size(); ++i) REQUIRE(std::fabs(expected[i] - truth[i]) < 4e-5);
   for (const KernelTable* level : all_levels()) {
     CAPTURE(level->isa);
     GuardedBuffer<float> scores(size_t{a.queries} * a.n), out(truth.size());
@@ -460,9 +504,9 @@ void check_prefill_attention(const AttentionCase& a, uint32_t tokens, Random* ra
   GuardedBuffer<float> query = random_floats(random, floats);
   GuardedBuffer<float> keys = random_floats(random, size), values = random_floats(random, size);
   values[size - 1] = kInfinity;
-  const GuardedBuffer<uint8_t> key_rows = cache_rows(a.key_type, a.head_dim, &keys);
-  const GuardedBuffer<uint8_t> value_rows = cache_rows(a.value_type, a.head_dim, &values);
-  const HeadCache cache = {key_rows.data(), value_rows.data(), a.key_type, a.value_type};
+  const GuardedBuffer<uint8_t> key_bytes = key_blocks(a.key_type, a.head_dim, &keys);
+  const GuardedBuffer<uint8_t> value_bytes = value_rows(a.value_type, a.head_dim, &values);
+  const HeadCache cache = {key_bytes.data(), value_bytes.data(), a.key_type, a.value_type};
   GuardedBuffer<float> expected(floats);
   std::fill_n(expected.data(), floats, 0.5f);
   for (uint32_t t = 0; t < tokens; ++t) {
