@@ -24,6 +24,11 @@ struct F16 {
   uint16_t bits;
 };
 
+// Into the L2 cache: on a Zen 4 fetches into L1 wait for its 24 miss buffers, which hold one thread
+// to 14 GB/s; these do not (20).
+TRIT_INLINE void prefetch(const void* p) {
+  __builtin_prefetch(p, 0, 2);
+}
 TRIT_INLINE f32v splat(float x) {
   return x - f32v{};
 }

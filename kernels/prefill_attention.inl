@@ -50,8 +50,8 @@ void score_block(const PromptBlock& b, uint32_t begin, uint32_t n) {
   uint32_t first = 0;
   while (b.visible(first) <= begin) ++first;
   score_keys<float>({b.query + static_cast<size_t>(first) * b.head_dim, b.n_queries - first,
-                     b.head_dim, b.scores + first * b.stride + begin, b.stride},
-                    reinterpret_cast<const uint8_t*>(b.floats), n, false);
+                     b.head_dim, b.scores + first * b.stride + begin, b.stride, 0},
+                    reinterpret_cast<const uint8_t*>(b.floats), n);
 }
 
 // out += scores of the n positions from `begin` times their values: by four queries as far as the
@@ -67,12 +67,11 @@ void weigh_block(const PromptBlock& b, uint32_t begin, uint32_t n) {
     const uint32_t common = seen(q);
     float* scores = b.scores + q * b.stride + begin;
     float* out = b.out + static_cast<size_t>(q) * b.padded;
-    weigh_values<float, kQueries>({b.floats, b.padded, common, b.stride, false}, count, scores,
-                                  out);
+    weigh_values<float, kQueries>({b.floats, b.padded, common, b.stride, 0}, count, scores, out);
     for (uint32_t i = 0; i < count; ++i)
       if (const uint32_t more = seen(q + i) - common)
         weigh_turn<float, 1>(
-            {b.floats + static_cast<size_t>(common) * b.padded, b.padded, more, b.stride, false},
+            {b.floats + static_cast<size_t>(common) * b.padded, b.padded, more, b.stride, 0},
             scores + i * b.stride + common, out + i * b.padded);
   }
 }

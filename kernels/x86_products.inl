@@ -79,11 +79,6 @@ TRIT_INLINE size_t bytes_ahead(const Strip& s, uint64_t vector) {
   const bool skip = s.rows > kTileRows && left <= kPrefetchBytes;
   return kPrefetchBytes + (skip ? s.walk.row_vectors * kVectorBytes : 0);
 }
-// Into the L2 cache: on a Zen 4 fetches into L1 wait for its 24 miss buffers, which hold one thread
-// to 14 GB/s of planes; these do not (20).
-TRIT_INLINE void prefetch(const uint8_t* bytes) {
-  _mm_prefetch(reinterpret_cast<const char*>(bytes), _MM_HINT_T1);
-}
 
 // The rows of a strip to or from y, as far as y has them.
 template <uint32_t kCount>
