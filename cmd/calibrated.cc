@@ -14,6 +14,7 @@
 #include "model_format/output_file.h"
 #include "runtime/session.h"
 #include "runtime/text/tokenizer.h"
+#include "runtime/thread_pool.h"
 
 namespace trit {
 
@@ -48,7 +49,7 @@ struct Scores {
 };
 
 // Scores every token of a window but the first, with all readers beside the first of them.
-Status score(Span<const int32_t> window, std::vector<Reader>* readers,
+Status score(Span<const int32_t> window, ThreadPool* pool, std::vector<Reader>* readers,
              std::vector<Scores>* scores) {
   const size_t last = window.size() - 1;
   for (Reader& reader : *readers) TRIT_RETURN_IF_ERROR(reader.session->rewind(0));
@@ -60,10 +61,14 @@ Status score(Span<const int32_t> window, std::vector<Reader>* readers,
       TRIT_RETURN_IF_ERROR(
           reader.session->prefill({window.data() + begin, count}, reader.logits.data()));
       reader.session->model().planes().release_pages();  // one model at a time
+      TokenScore tokens[kChunk];
+      pool->parallel_for(static_cast<uint32_t>(count), [&](uint32_t i, uint32_t) {
+        tokens[i] = score_token(&reader.logits[i * vocab], &readers->front().logits[i * vocab],
+                                vocab, window[begin + i + 1]);
+      });
       for (size_t i = 0; i < count; ++i) {
-        const float* logits = &reader.logits[i * vocab];
-        (*scores)[r].perplexity.add(log_sum_exp(logits, vocab) - logits[window[begin + i + 1]]);
-        (*scores)[r].divergence.add(&readers->front().logits[i * vocab], logits, vocab);
+        (*scores)[r].perplexity.add(tokens[i].loss);
+        (*scores)[r].divergence.add(tokens[i]);
       }
     }
   }
@@ -223,11 +228,12 @@ Result<std::vector<PrefixQuality>> CalibratedQuantize::compare(
     readers.push_back(std::move(reader.value()));
   }
   std::vector<Scores> scores(readers.size());
+  ThreadPool pool(options_.threads);
   const size_t windows = held_out_.size() / window_;
   for (size_t w = 0; w < windows; ++w) {
     if (progress) progress("comparing", w, windows);
     if (cancel) return failed(Status(Code::kCancelled, "interrupted"));
-    const Status scored = score({&held_out_[w * window_], window_}, &readers, &scores);
+    const Status scored = score({&held_out_[w * window_], window_}, &pool, &readers, &scores);
     if (!scored.ok()) return failed(scored);
   }
   std::vector<PrefixQuality> qualities;

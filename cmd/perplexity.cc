@@ -15,6 +15,7 @@
 #include "cmd/common/progress.h"
 #include "cmd/common/scoring.h"
 #include "cmd/common/terminal.h"
+#include "runtime/thread_pool.h"
 
 namespace trit {
 
@@ -136,7 +137,7 @@ struct Figures {
 };
 
 // Scores one window with one model, or with two (reference second).
-int score_window(const Window& window, size_t vocab, std::vector<Scorer>* scorers,
+int score_window(const Window& window, size_t vocab, ThreadPool* pool, std::vector<Scorer>* scorers,
                  Figures* figures) {
   for (Scorer& scorer : *scorers) {
     if (const int code = scorer.begin_window()) return code;
@@ -150,22 +151,28 @@ int score_window(const Window& window, size_t vocab, std::vector<Scorer>* scorer
     for (Scorer& scorer : *scorers) {
       if (const int code = scorer.read(window.ids.data() + begin, count, keep)) return code;
     }
+    const bool compare = scorers->size() > 1;
+    TokenScore scores[kChunk];
+    if (keep)
+      pool->parallel_for(static_cast<uint32_t>(count), [&](uint32_t i, uint32_t) {
+        const float* reference = compare ? scorers->back().logits(i) : nullptr;
+        scores[i] =
+            score_token(scorers->front().logits(i), reference, vocab, window.ids[begin + i + 1]);
+      });
     for (size_t i = 0; keep && i < count; ++i) {
-      const float* logits = scorers->front().logits(i);
-      const int32_t next = window.ids[begin + i + 1];
-      figures->perplexity.add(log_sum_exp(logits, vocab) - logits[next]);
-      if (scorers->size() > 1) figures->divergence.add(scorers->back().logits(i), logits, vocab);
+      figures->perplexity.add(scores[i].loss);
+      if (compare) figures->divergence.add(scores[i]);
     }
     begin += count;
   }
   return TRIT_OK;
 }
 
-int score_all(const std::vector<Window>& windows, size_t vocab, std::vector<Scorer> scorers,
-              Figures* figures) {
+int score_all(const std::vector<Window>& windows, size_t vocab, ThreadPool* pool,
+              std::vector<Scorer> scorers, Figures* figures) {
   Progress progress;
   for (size_t i = 0; i < windows.size(); ++i) {
-    if (const int code = score_window(windows[i], vocab, &scorers, figures)) return code;
+    if (const int code = score_window(windows[i], vocab, pool, &scorers, figures)) return code;
     const std::string running = format("window %zu of %zu: PPL = %.4f", i + 1, windows.size(),
                                        figures->perplexity.perplexity());
     // Elsewhere than on a terminal about ten lines are enough.
@@ -257,7 +264,8 @@ int perplexity_command(int argc, char** argv) {
     scorers.emplace_back(reference_session.get(), vocab);
   }
   Figures figures;
-  if (const int code = score_all(windows, vocab, std::move(scorers), &figures)) return code;
+  ThreadPool pool(trit_session_threads(session.get()));
+  if (const int code = score_all(windows, vocab, &pool, std::move(scorers), &figures)) return code;
   print_results(flags, figures, windows.size(), context);
   return TRIT_OK;
 }

@@ -15,6 +15,20 @@ double log_sum_exp(const float* logits, size_t vocab) {
   return max + portable_log(sum);
 }
 
+TokenScore score_token(const float* logits, const float* reference, size_t vocab, int32_t token) {
+  const double total = log_sum_exp(logits, vocab);
+  TokenScore score = {total - logits[token]};
+  if (!reference) return score;
+  const double reference_total = log_sum_exp(reference, vocab);
+  for (size_t i = 0; i < vocab; ++i) {
+    const double log_p = reference[i] - reference_total;
+    score.divergence += portable_exp(log_p) * (log_p - (logits[i] - total));
+  }
+  score.same_choice = std::max_element(reference, reference + vocab) - reference ==
+                      std::max_element(logits, logits + vocab) - logits;
+  return score;
+}
+
 void PerplexityEstimate::add(double negative_log_likelihood) {
   ++count_;
   sum_ += negative_log_likelihood;
@@ -32,18 +46,10 @@ double PerplexityEstimate::error() const {
   return std::sqrt(variance / (n - 1)) * perplexity();
 }
 
-void Divergence::add(const float* reference, const float* logits, size_t vocab) {
-  const double reference_total = log_sum_exp(reference, vocab);
-  const double total = log_sum_exp(logits, vocab);
-  double divergence = 0;
-  for (size_t i = 0; i < vocab; ++i) {
-    const double log_p = reference[i] - reference_total;
-    divergence += portable_exp(log_p) * (log_p - (logits[i] - total));
-  }
+void Divergence::add(const TokenScore& score) {
   ++count_;
-  sum_ += divergence;
-  same_ += std::max_element(reference, reference + vocab) - reference ==
-           std::max_element(logits, logits + vocab) - logits;
+  sum_ += score.divergence;
+  same_ += score.same_choice;
 }
 
 }  // namespace trit

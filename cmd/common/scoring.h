@@ -11,6 +11,14 @@ namespace trit {
 // log of the sum of exp(logits[i]).
 double log_sum_exp(const float* logits, size_t vocab);
 
+// What the logits for one token say about it; beside those of a reference, unless that is null.
+struct TokenScore {
+  double loss = 0;  // negative log-likelihood
+  double divergence = 0;
+  bool same_choice = true;
+};
+TokenScore score_token(const float* logits, const float* reference, size_t vocab, int32_t token);
+
 // Mean negative log-likelihood of tokens, and what it says about perplexity.
 class PerplexityEstimate {
  public:
@@ -27,7 +35,7 @@ class PerplexityEstimate {
 // Mean KL divergence of a model from a reference, and how often both would say the same token.
 class Divergence {
  public:
-  void add(const float* reference, const float* logits, size_t vocab);
+  void add(const TokenScore& score);
   double mean() const { return count_ ? sum_ / static_cast<double>(count_) : 0; }
   double top1_agreement() const {
     return count_ ? static_cast<double>(same_) / static_cast<double>(count_) : 0;
