@@ -19,7 +19,7 @@ namespace {
 // Measured (README.md): how much the error of a prefix counts beside that of one plane more (less
 // where that one is all but exact), how much of what is missing a matrix tries to make up for, and
 // how often columns are chosen again.
-constexpr float kPrefixWeight = 0.15f, kWeightBelowFour = 0.1f;
+constexpr float kPrefixWeight = 0.11f, kWeightBelowFour = 0.1f;
 constexpr float kCorrection = 0.6f;
 constexpr int kSweeps = 4;
 // Rows of a matrix that are panels at a time: those of a group then stay in the L2 cache.

@@ -1,5 +1,6 @@
 // Memory for kernel tests that ends at a page nobody may touch: a kernel that reads or writes one
-// byte too many crashes. `canary` fills memory so that a write outside a range is seen.
+// byte too many crashes. `canary` fills memory so that a write outside a range is seen. And floats
+// to fill it with.
 #ifndef TRITSTACK_TESTS_KERNELS_GUARDED_BUFFER_H_
 #define TRITSTACK_TESTS_KERNELS_GUARDED_BUFFER_H_
 
@@ -11,6 +12,8 @@
 #include <cstring>
 #include <initializer_list>
 #include <utility>
+
+#include "tests/support/random.h"
 
 namespace trit {
 
@@ -53,6 +56,19 @@ class GuardedBuffer {
   T* data_;
   size_t count_;
 };
+
+inline GuardedBuffer<float> random_floats(Random* random, size_t n, float low = -4,
+                                          float high = 4) {
+  GuardedBuffer<float> x(n);
+  for (float& v : x) v = random->uniform(low, high);
+  return x;
+}
+
+inline GuardedBuffer<float> copy(const GuardedBuffer<float>& from) {
+  GuardedBuffer<float> x(from.size());
+  for (size_t i = 0; i < from.size(); ++i) x[i] = from[i];
+  return x;
+}
 
 }  // namespace trit
 
