@@ -134,7 +134,7 @@ Kernel product(const Inputs& in, Encoding encoding, uint32_t planes, uint32_t to
 
 Kernel attention(const Inputs& in) {
   constexpr uint64_t kHeadBytes = uint64_t{kPositions} * kHeadDim * 2;
-  static_assert(kPositions % 64 == 0, "as many as keys have room for");
+  static_assert(kPositions % kKeyRun == 0, "as many as keys have room for");
   const uint64_t heads = in.cache.size() / (2 * kHeadBytes);
   return {"attention f16, 4 queries", "keys and values", 2.0 * kPositions * kHeadDim,
           2.0 * kHeadBytes, [=, &in](const KernelTable& k, uint64_t item, Output* out) {

@@ -14,7 +14,6 @@
 #include "model_format/output_file.h"
 #include "runtime/session.h"
 #include "runtime/text/tokenizer.h"
-#include "runtime/thread_pool.h"
 
 namespace trit {
 
@@ -22,7 +21,6 @@ namespace {
 
 constexpr uint32_t kWindow = 512;
 constexpr size_t kMostHeldOut = 8;  // windows
-constexpr uint32_t kChunk = 64;     // tokens whose logits are in memory at once
 
 // One model that reads windows, with the logits of its last chunk.
 struct Reader {
@@ -40,36 +38,24 @@ Result<Reader> open_reader(const std::shared_ptr<const Model>& model, uint32_t w
   TRIT_RETURN_IF_ERROR(model->planes().settle());
   model->planes().release_pages();
   return Reader{std::move(session.value()),
-                std::vector<float>(size_t{kChunk} * model->config().vocab)};
+                std::vector<float>(kScoredTokens * model->config().vocab)};
 }
-
-struct Scores {
-  PerplexityEstimate perplexity;
-  Divergence divergence;
-};
 
 // Scores every token of a window but the first, with all readers beside the first of them.
 Status score(Span<const int32_t> window, ThreadPool* pool, std::vector<Reader>* readers,
              std::vector<Scores>* scores) {
   const size_t last = window.size() - 1;
   for (Reader& reader : *readers) TRIT_RETURN_IF_ERROR(reader.session->rewind(0));
-  for (size_t begin = 0; begin < last; begin += kChunk) {
-    const size_t count = std::min<size_t>(kChunk, last - begin);
+  for (size_t begin = 0; begin < last; begin += kScoredTokens) {
+    const size_t count = std::min(kScoredTokens, last - begin);
     for (size_t r = 0; r < readers->size(); ++r) {
       Reader& reader = (*readers)[r];
       const size_t vocab = reader.session->model().config().vocab;
       TRIT_RETURN_IF_ERROR(
           reader.session->prefill({window.data() + begin, count}, reader.logits.data()));
       reader.session->model().planes().release_pages();  // one model at a time
-      TokenScore tokens[kChunk];
-      pool->parallel_for(static_cast<uint32_t>(count), [&](uint32_t i, uint32_t) {
-        tokens[i] = score_token(&reader.logits[i * vocab], &readers->front().logits[i * vocab],
-                                vocab, window[begin + i + 1]);
-      });
-      for (size_t i = 0; i < count; ++i) {
-        (*scores)[r].perplexity.add(tokens[i].loss);
-        (*scores)[r].divergence.add(tokens[i]);
-      }
+      add_scores(reader.logits.data(), readers->front().logits.data(), vocab,
+                 window.data() + begin + 1, count, pool, &(*scores)[r]);
     }
   }
   return Status();

@@ -15,14 +15,13 @@
 #include "cmd/common/progress.h"
 #include "cmd/common/scoring.h"
 #include "cmd/common/terminal.h"
-#include "runtime/thread_pool.h"
+#include "runtime/memory_plan.h"
 
 namespace trit {
 
 namespace {
 
 constexpr uint32_t kDefaultContext = 512;
-constexpr size_t kChunk = 64;  // tokens whose logits are in memory at once
 
 struct PerplexityFlags {
   ModelFlags model;
@@ -123,7 +122,7 @@ class Scorer {
     if (s == TRIT_CANCELLED || interrupted()) return fail(TRIT_CANCELLED, "interrupted");
     return s ? fail(s) : TRIT_OK;
   }
-  const float* logits(size_t i) const { return logits_.data() + i * vocab_; }
+  const float* logits() const { return logits_.data(); }
 
  private:
   trit_session* session_;
@@ -131,14 +130,9 @@ class Scorer {
   std::vector<float> logits_;
 };
 
-struct Figures {
-  PerplexityEstimate perplexity;
-  Divergence divergence;
-};
-
 // Scores one window with one model, or with two (reference second).
 int score_window(const Window& window, size_t vocab, ThreadPool* pool, std::vector<Scorer>* scorers,
-                 Figures* figures) {
+                 Scores* scores) {
   for (Scorer& scorer : *scorers) {
     if (const int code = scorer.begin_window()) return code;
   }
@@ -147,34 +141,26 @@ int score_window(const Window& window, size_t vocab, ThreadPool* pool, std::vect
   for (size_t begin = 0; begin < end;) {
     const bool keep = begin >= window.first - 1;
     const size_t border = keep ? end : window.first - 1;
-    const size_t count = std::min(kChunk, border - begin);
+    const size_t count = std::min(kScoredTokens, border - begin);
     for (Scorer& scorer : *scorers) {
       if (const int code = scorer.read(window.ids.data() + begin, count, keep)) return code;
     }
-    const bool compare = scorers->size() > 1;
-    TokenScore scores[kChunk];
     if (keep)
-      pool->parallel_for(static_cast<uint32_t>(count), [&](uint32_t i, uint32_t) {
-        const float* reference = compare ? scorers->back().logits(i) : nullptr;
-        scores[i] =
-            score_token(scorers->front().logits(i), reference, vocab, window.ids[begin + i + 1]);
-      });
-    for (size_t i = 0; keep && i < count; ++i) {
-      figures->perplexity.add(scores[i].loss);
-      if (compare) figures->divergence.add(scores[i]);
-    }
+      add_scores(scorers->front().logits(),
+                 scorers->size() > 1 ? scorers->back().logits() : nullptr, vocab,
+                 &window.ids[begin + 1], count, pool, scores);
     begin += count;
   }
   return TRIT_OK;
 }
 
 int score_all(const std::vector<Window>& windows, size_t vocab, ThreadPool* pool,
-              std::vector<Scorer> scorers, Figures* figures) {
+              std::vector<Scorer> scorers, Scores* scores) {
   Progress progress;
   for (size_t i = 0; i < windows.size(); ++i) {
-    if (const int code = score_window(windows[i], vocab, pool, &scorers, figures)) return code;
+    if (const int code = score_window(windows[i], vocab, pool, &scorers, scores)) return code;
     const std::string running = format("window %zu of %zu: PPL = %.4f", i + 1, windows.size(),
-                                       figures->perplexity.perplexity());
+                                       scores->perplexity.perplexity());
     // Elsewhere than on a terminal about ten lines are enough.
     const size_t stride = (windows.size() + 9) / 10;
     if (has_cursor(2) || (i + 1) % stride == 0) progress.update(running, "", i + 1, windows.size());
@@ -200,25 +186,24 @@ int open_reference(const PerplexityFlags& f, const trit_model* model, const Text
   return TRIT_OK;
 }
 
-void print_results(const PerplexityFlags& f, const Figures& figures, size_t windows,
-                   size_t context) {
-  const PerplexityEstimate& estimate = figures.perplexity;
+void print_results(const PerplexityFlags& f, const Scores& scores, size_t windows, size_t context) {
+  const PerplexityEstimate& estimate = scores.perplexity;
   if (f.json) {
     JsonWriter out;
     out.begin_object().member("perplexity", estimate.perplexity());
     out.member("error", estimate.error()).member("tokens", estimate.count());
     out.member("windows", uint64_t{windows}).member("context", uint64_t{context});
     if (f.reference) {
-      out.member("kl_divergence", figures.divergence.mean());
-      out.member("top1_agreement", figures.divergence.top1_agreement());
+      out.member("kl_divergence", scores.divergence.mean());
+      out.member("top1_agreement", scores.divergence.top1_agreement());
     }
     return print(out.end_object().text() + "\n");
   }
   print(format("%zu windows of %zu tokens, %" PRIu64 " scored\n", windows, context,
                estimate.count()));
   if (f.reference) {
-    print(format("Mean KL divergence = %.6f\nTop-1 agreement = %.2f %%\n",
-                 figures.divergence.mean(), 100 * figures.divergence.top1_agreement()));
+    print(format("Mean KL divergence = %.6f\nTop-1 agreement = %.2f %%\n", scores.divergence.mean(),
+                 100 * scores.divergence.top1_agreement()));
   }
   print(format("Final estimate: PPL = %.4f +/- %.5f\n", estimate.perplexity(), estimate.error()));
 }
@@ -236,7 +221,10 @@ int perplexity_command(int argc, char** argv) {
   Text text;
   if (const int code = read_tokens(flags, model.get(), &text)) return code;
   const size_t vocab = model_info(model.get()).vocab;
-  const size_t kept = kChunk * vocab * sizeof(float) + 2 * text.ids.size() * sizeof(int32_t);
+  const uint64_t threads =
+      static_cast<uint64_t>(flags.model.threads.value_or(default_thread_count()));
+  const uint64_t kept = kScoredTokens * vocab * sizeof(float) +
+                        2 * text.ids.size() * sizeof(int32_t) + (threads - 1) * kThreadBytes;
   if (const int code = set_aside(kept, model.get(), &flags.model)) return code;
   if (const int code = open_session(flags.model, model.get(), kDefaultContext, &session))
     return code;
@@ -263,10 +251,10 @@ int perplexity_command(int argc, char** argv) {
       return code;
     scorers.emplace_back(reference_session.get(), vocab);
   }
-  Figures figures;
+  Scores scores;
   ThreadPool pool(trit_session_threads(session.get()));
-  if (const int code = score_all(windows, vocab, &pool, std::move(scorers), &figures)) return code;
-  print_results(flags, figures, windows.size(), context);
+  if (const int code = score_all(windows, vocab, &pool, std::move(scorers), &scores)) return code;
+  print_results(flags, scores, windows.size(), context);
   return TRIT_OK;
 }
 

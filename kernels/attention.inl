@@ -3,7 +3,7 @@
 // up to four at a time; the first turn fetches what comes later.
 #include "kernels/q8_rows.inl"
 
-constexpr uint32_t kPositions = 64, kKeyBlocks = kPositions / kKeyBlock;
+constexpr uint32_t kPositions = kKeyRun, kKeyBlocks = kPositions / kKeyBlock;
 static_assert(kKeyBlock == kLanes, "a lane is a position");
 
 struct Q8 {

@@ -110,8 +110,6 @@ TRIT_INLINE float add_quad(quad x) {
 TRIT_INLINE float add_lanes(const Lanes& x) {
   return add_quad(to_quad(add_parts(x)));
 }
-// Of two registers the first, or second, half of each run of 2 * kHalf lanes, those of b behind
-// those of a.
 template <int... kLane>
 struct LaneList {};
 template <int kCount, int... kLane>
@@ -120,30 +118,11 @@ template <int... kLane>
 struct FirstLanes<0, kLane...> {
   typedef LaneList<kLane...> List;
 };
-template <int kHalf, int... kLane>
-TRIT_INLINE f32v first_halves(f32v a, f32v b, LaneList<kLane...>) {
-  return __builtin_shufflevector(a, b, (kLane & kHalf ? kLane + (kPartLanes - kHalf) : kLane)...);
-}
-template <int kHalf, int... kLane>
-TRIT_INLINE f32v second_halves(f32v a, f32v b, LaneList<kLane...>) {
-  return __builtin_shufflevector(a, b, (kLane & kHalf ? kLane + kPartLanes : kLane + kHalf)...);
-}
 template <int kHalf, typename V, int... kLane>
 TRIT_INLINE V swap_halves(V x, LaneList<kLane...>) {
   return __builtin_shufflevector(x, x, (kLane ^ kHalf)...);
 }
 typedef FirstLanes<kPartLanes>::List AllLanes;
-// The sums of as many as a register has lanes. Each step leaves half as many registers.
-template <int kHalf = kPartLanes / 2>
-TRIT_INLINE f32v add_lanes_of_all(f32v* x) {
-  if constexpr (kHalf > 0) {
-    TRIT_UNROLL for (int i = 0; i < kHalf; ++i) x[i] =
-        first_halves<kHalf>(x[i], x[i + kHalf], AllLanes()) +
-        second_halves<kHalf>(x[i], x[i + kHalf], AllLanes());
-    return add_lanes_of_all<kHalf / 2>(x);
-  }
-  return x[0];
-}
 TRIT_INLINE f32v larger(f32v a, f32v b) {  // b where either is NaN
   return a > b ? a : b;
 }
@@ -195,10 +174,8 @@ float dot(const float* a, const float* b, uint32_t n) {
   return dot_row(a, b, n);
 }
 
-// y[t * y_stride + r] = rows[r] . x[t]. Each (row, token) has its accumulator of 16 lanes; several
-// of them are in flight to hide the latency of additions, kDots at most: what fits in registers.
-// Rows with a tail go one by one.
-constexpr uint32_t kDots = kParts == 1 ? 16 : 4;
+// y[t * y_stride + r] = rows[r] . x[t]. Each (row, token) has its accumulator of 16 lanes, all of
+// them in flight to hide the latency of additions. Rows with a tail go one by one.
 template <typename T, uint32_t kRows, uint32_t kTokens>
 TRIT_INLINE void dot_block(const T* rows, size_t row_stride, const float* x, size_t x_stride,
                            uint32_t n, float* y, size_t y_stride) {
@@ -208,34 +185,19 @@ TRIT_INLINE void dot_block(const T* rows, size_t row_stride, const float* x, siz
         y[t * y_stride + r] = dot_row(rows + r * row_stride, x + t * x_stride, n);
     return;
   }
-  constexpr uint32_t kSums = kTokens * kRows;
-  constexpr uint32_t kTogether = kDots < kSums ? kDots / kTokens : kRows;  // rows
-  f32v dots[kSums];
-  TRIT_UNROLL for (uint32_t first = 0; first < kRows; first += kTogether) {
-    Lanes acc[kTokens * kTogether];
-    TRIT_UNROLL for (Lanes& a : acc) a = splat_lanes(0);
-    for (size_t i = 0; i < n; i += kLanes) {
-      Lanes in[kTokens];
-      TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) in[t] = load(x + t * x_stride + i);
-      TRIT_UNROLL for (uint32_t r = 0; r < kTogether; ++r) {
-        const Lanes row = load(rows + (first + r) * row_stride + i);
-        TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
-            add_products(&acc[t * kTogether + r], row, in[t]);
-      }
+  Lanes acc[kTokens][kRows];
+  TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) TRIT_UNROLL for (Lanes& a : acc[t]) a =
+      splat_lanes(0);
+  for (size_t i = 0; i < n; i += kLanes) {
+    Lanes in[kTokens];
+    TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) in[t] = load(x + t * x_stride + i);
+    TRIT_UNROLL for (uint32_t r = 0; r < kRows; ++r) {
+      const Lanes row = load(rows + r * row_stride + i);
+      TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) add_products(&acc[t][r], row, in[t]);
     }
-    TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
-        TRIT_UNROLL for (uint32_t r = 0; r < kTogether; ++r) dots[t * kRows + first + r] =
-            add_parts(acc[t * kTogether + r]);
   }
-  float sums[kSums];
-  TRIT_UNROLL for (uint32_t s = 0; s + kPartLanes <= kSums; s += kPartLanes) {
-    const f32v all = add_lanes_of_all(dots + s);
-    memcpy(sums + s, &all, sizeof(all));
-  }
-  TRIT_UNROLL for (uint32_t s = kSums / kPartLanes * kPartLanes; s < kSums; ++s) sums[s] =
-      add_quad(to_quad(dots[s]));
   TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
-      memcpy(y + t * y_stride, sums + t * kRows, kRows * sizeof(float));
+      TRIT_UNROLL for (uint32_t r = 0; r < kRows; ++r) y[t * y_stride + r] = add_lanes(acc[t][r]);
 }
 
 // As many accumulators as fit in registers, with their operands.

@@ -39,7 +39,7 @@ void store_key(const KernelTable& kernels, CacheType type, uint32_t head_dim, ui
   uint8_t* to = static_cast<uint8_t*>(keys) + (position - lane) * cache_bytes(type, head_dim);
   for (uint32_t begin = 0, n; begin < head_dim; begin += n) {
     n = head_dim - begin < kQ8Block ? head_dim - begin : kQ8Block;
-    uint8_t some[kQ8Block * sizeof(float)];
+    alignas(float) uint8_t some[kQ8Block * sizeof(float)];
     convert(kernels, type, key + begin, n, some);
     if (type == CacheType::kF32) {
       spread<float>(some, n, lane, to);

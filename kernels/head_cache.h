@@ -20,8 +20,8 @@ struct KernelTable;
 // bytes; the last group is as short as head_dim makes it. A value is code * scale.
 enum class CacheType : uint8_t { kF16 = 0, kF32 = 1, kQ8 = 2 };
 constexpr uint32_t kQ8Block = 32;
-constexpr uint32_t kQ8MaxRow = 2048;  // the widest head of a kQ8 cache
-constexpr uint32_t kKeyBlock = 16;
+constexpr uint32_t kQ8MaxRow = 2048;                         // the widest head of a kQ8 cache
+constexpr uint32_t kKeyBlock = 16, kKeyRun = 4 * kKeyBlock;  // the run: what is read together
 
 // Bytes of n values of a cache.
 static inline uint64_t cache_bytes(CacheType type, uint64_t n) {
@@ -29,10 +29,10 @@ static inline uint64_t cache_bytes(CacheType type, uint64_t n) {
   return n * (type == CacheType::kF16 ? 2 : 4);
 }
 
-// Positions that keys have room for where n are kept: what is read together. What lies there beyond
-// n makes no difference.
+// Positions that keys have room for where n are kept: whole runs. What lies there beyond n makes no
+// difference.
 static inline uint64_t padded_positions(uint64_t n) {
-  return ceil_div(n, 4 * kKeyBlock) * 4 * kKeyBlock;
+  return ceil_div(n, kKeyRun) * kKeyRun;
 }
 
 struct HeadCache {

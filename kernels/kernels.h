@@ -2,8 +2,8 @@
 // pointers and ranges. No threads, no allocation, no I/O, no C++ library: rooms above decide who
 // computes which range. Scalar fills every entry, better instruction sets paint over what they
 // improve (dispatch.cc), and every level gives the same bits as scalar: integer sums are exact,
-// float sums run over 16 fixed lanes in a fixed order, and where a product and its sum are rounded
-// together is written here, not left to the compiler.
+// float sums have a fixed order, and where a product and its sum are rounded together is written
+// here, not left to the compiler.
 //
 // Contracts common to all entries: input and output ranges do not overlap unless said; a kernel
 // writes only the elements named in its range; results for one row or token depend neither on how
@@ -41,8 +41,8 @@ static inline size_t group_stride_of(uint64_t n_tokens) {
 // n_positions positions.
 static inline uint64_t prefill_attention_floats(uint64_t n_queries, uint64_t n_positions,
                                                 uint32_t head_dim) {
-  return (2 * n_queries + 64) * ceil_div(head_dim, 16) * 16 +
-         n_queries * ceil_div(n_positions, 64) * 64;
+  return (2 * n_queries + kKeyRun) * ceil_div(head_dim, 16) * 16 +
+         n_queries * padded_positions(n_positions);
 }
 
 constexpr uint32_t kPanelBytes = 64;  // of a row of a panel: see panel_products

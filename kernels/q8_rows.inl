@@ -1,5 +1,5 @@
-// The q8_0 rows of a cache, included by attention.inl: floats to blocks of a scale and codes, and
-// back. A few rows at a time go through a buffer in the L1 cache, so arithmetic is that of floats.
+// q8_0 rows, included by attention.inl: floats to groups of a scale and codes, and back. A few rows
+// of values at a time go through a buffer in the L1 cache, so arithmetic is that of floats.
 
 void convert_to_q8(const float* x, uint32_t n, uint8_t* out) {
   for (uint32_t count; n > 0; n -= count, x += count, out += 2 + count) {
@@ -12,7 +12,6 @@ void convert_to_q8(const float* x, uint32_t n, uint8_t* out) {
   }
 }
 
-// code * scale is exact: 8 bits times 11.
 TRIT_INLINE void expand_q8(const uint8_t* row, uint32_t n, float* out) {
   for (uint32_t count; n > 0; n -= count, row += 2 + count, out += count) {
     count = n < kQ8Block ? n : kQ8Block;

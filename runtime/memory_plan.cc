@@ -19,8 +19,6 @@ namespace {
 constexpr uint64_t kProcessBytes = uint64_t{21} << 18;
 // What a process that opens a model has yet to touch: kernels, heap.
 constexpr uint64_t kProcessGrowth = uint64_t{1} << 19;
-// Pages of a worker's stack, and of its part of the heap, that are touched.
-constexpr uint64_t kThreadBytes = 16 << 10;
 // What a program keeps of a token in a conversation and needs while it makes ids of its text:
 // measured with chat. Short contexts have room in what the process takes.
 constexpr uint64_t kTokenTextBytes = 64;

@@ -14,6 +14,9 @@
 
 namespace trit {
 
+// Pages of a worker's stack, and of its part of the heap, that are touched.
+constexpr uint64_t kThreadBytes = 16 << 10;
+
 // The most planes of each matrix that are used, of layer matrices and of embedding and head;
 // 0: all stored.
 struct PlaneCaps {

@@ -22,6 +22,7 @@ std::vector<std::string> feature_names() {
   const CpuFeatures f = cpu_features();
   const std::pair<const char*, bool> all[] = {{"avx2", f.avx2},
                                               {"f16c", f.f16c},
+                                              {"fma", f.fma},
                                               {"avxvnni", f.avxvnni},
                                               {"avx512f", f.avx512f},
                                               {"avx512bw", f.avx512bw},

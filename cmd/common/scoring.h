@@ -6,18 +6,12 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "runtime/thread_pool.h"
+
 namespace trit {
 
 // log of the sum of exp(logits[i]).
 double log_sum_exp(const float* logits, size_t vocab);
-
-// What the logits for one token say about it; beside those of a reference, unless that is null.
-struct TokenScore {
-  double loss = 0;  // negative log-likelihood
-  double divergence = 0;
-  bool same_choice = true;
-};
-TokenScore score_token(const float* logits, const float* reference, size_t vocab, int32_t token);
 
 // Mean negative log-likelihood of tokens, and what it says about perplexity.
 class PerplexityEstimate {
@@ -35,7 +29,7 @@ class PerplexityEstimate {
 // Mean KL divergence of a model from a reference, and how often both would say the same token.
 class Divergence {
  public:
-  void add(const TokenScore& score);
+  void add(double divergence, bool same_choice);
   double mean() const { return count_ ? sum_ / static_cast<double>(count_) : 0; }
   double top1_agreement() const {
     return count_ ? static_cast<double>(same_) / static_cast<double>(count_) : 0;
@@ -45,6 +39,19 @@ class Divergence {
   uint64_t count_ = 0, same_ = 0;
   double sum_ = 0;
 };
+
+struct Scores {
+  PerplexityEstimate perplexity;
+  Divergence divergence;
+};
+
+// Tokens scored at once at most.
+constexpr size_t kScoredTokens = 64;
+
+// Adds what the logits, [count][vocab], say about these tokens; beside those of a reference, unless
+// that is null. The same for any number of threads.
+void add_scores(const float* logits, const float* reference, size_t vocab, const int32_t* tokens,
+                size_t count, ThreadPool* pool, Scores* scores);
 
 }  // namespace trit
 
