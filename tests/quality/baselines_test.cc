@@ -1,5 +1,5 @@
 // Ours, plain PTQTP and BitStack at equal bytes on both real checkpoints, as a table of
-// perplexities over that of the dense model.
+// perplexities over that of the dense model. Up to 16 bits per weight: beyond, bf16 is exact.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -29,7 +29,7 @@ void print_table(const char* checkpoint) {
               "ppl/dense");
   const auto compare = [&](const char* method, const SizedLoss& theirs) {
     const SizedLoss our = all.within(*ours, theirs.bytes);
-    if (our.bytes > theirs.bytes) return;
+    if (our.bytes > theirs.bytes || theirs.bytes > 2 * all.layer_weights()) return;
     print(method, theirs, our);
     CHECK(our.loss < theirs.loss);
   };
