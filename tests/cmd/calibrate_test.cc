@@ -170,16 +170,17 @@ class Checkpoint {
   double dense_ = 0;
 };
 
-// The limits of the project. A rounding that falls the other way anywhere moves the figures by 0.02
-// (two planes), 0.003 (three, four): model_format/convert/README.md.
+// Within the limits of the project (1.30; 1.40 and 1.03 for a stack; 1.005). A rounding that falls
+// the other way anywhere moves these by 0.02 (two planes) and 0.003:
+// model_format/convert/README.md.
 TEST_CASE("stories260K: a file for each number of planes, and one stack for two of them") {
   if (shared_data().empty()) return skip("no ../shared/data");
   Checkpoint model("stories260K-hf", "20480");
-  CHECK(model.ratio(model.calibrated("2"), "2") <= 1.30);
+  CHECK(model.ratio(model.calibrated("2"), "2") <= 1.25);
   const std::string stack = model.calibrated("3");
-  CHECK(model.ratio(stack, "2") <= 1.40);
+  CHECK(model.ratio(stack, "2") <= 1.31);
   CHECK(model.ratio(stack, "3") <= 1.02);
-  CHECK(model.ratio(model.calibrated("4"), "4") <= 1.005);
+  CHECK(model.ratio(model.calibrated("4"), "4") <= 1.003);
 }
 
 // The next peers: llama.cpp's Q3_K_M (3.9 bits per weight) loses 1.0130, Q4_K_M (4.8 bits) 1.0057.
