@@ -2,8 +2,8 @@
 // set's file inside its target region and namespace. The file says how wide a register is by the
 // type f32v, converts with load_f16, store_f16, load_bf16, load_i8, and has multiply_add(a, b, c),
 // a * b + c rounded once. The arithmetic here then has the same bits for every width, because sums
-// run over 16 fixed lanes (`Lanes`: one or more registers) and all else is element by element. No
-// libm: exp is our own.
+// run over 16 fixed lanes (`Lanes`: one or more registers), or each lane is a sum of its own, and
+// all else is element by element. No libm: exp is our own.
 
 namespace {
 
@@ -148,8 +148,8 @@ TRIT_INLINE f32v exp_part(f32v x) {
   const f32v round = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
   const f32v shifted = multiply_add(x, splat(1.44269504f), round);
   const f32v n = shifted - round;
-  const f32v high_rest = multiply_add(n, splat(-0.693145751953125f), x);
-  const f32v r = multiply_add(n, splat(-1.42860677e-6f), high_rest);
+  const f32v r =
+      multiply_add(n, splat(-1.42860677e-6f), multiply_add(n, splat(-0.693145751953125f), x));
   f32v q = multiply_add(r, splat(1.9790321e-4f), splat(1.39446731e-3f));
   q = multiply_add(q, r, splat(8.3334967e-3f));
   q = multiply_add(q, r, splat(4.16662954e-2f));

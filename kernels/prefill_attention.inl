@@ -86,7 +86,7 @@ void prefill_attention(const float* query, size_t token_stride, uint32_t n_token
   b.n_queries = n_tokens * n_queries;
   b.heads = n_queries;
   b.n_positions = n_positions;
-  b.stride = ceil_div(most, kPositions) * kPositions;
+  b.stride = padded_positions(most);
   b.out = scratch;
   b.floats = b.out + static_cast<size_t>(b.n_queries) * b.padded;
   b.scores = b.floats + static_cast<size_t>(kPositions) * b.padded;
