@@ -13,9 +13,9 @@
 //   kFewTokens                   tokens for which decoding anew beats unpacking one plane
 
 constexpr uint32_t kRegs = 2;
-// How far ahead of the decoder to fetch into the L2 cache; may point past the plane. What is under
-// way must outlast the memory's latency: on Zen 4 and 5, 8 to 24 KiB are alike, 4 KiB loses a sixth,
-// 48 KiB loses a little. And from there into L1.
+// How far ahead of the decoder to fetch into L2; may point past the plane. What is under way must
+// outlast the memory's latency: on Zen 4 and 5, 8 to 24 KiB are alike, 4 KiB loses a sixth, 48 KiB
+// a little. And how far ahead from there into L1.
 constexpr size_t kPrefetchBytes = 12288, kPrefetchL1Bytes = 1024;
 constexpr uint32_t kRegRows = sizeof(f32v) / sizeof(float);
 
