@@ -1,9 +1,13 @@
-// See thread_pool.h. The one idea: job number and items left share one atomic word. Taking items is
-// a compare-exchange on that word, so a thread that slept through a whole job can never take an
-// item of the next one with the old job's description, and the caller waits for items, not for
-// threads: one that is not scheduled delays nobody unless it holds items, and those are few.
-// Waiting means looking for a while, then sleeping. It never means sched_yield, which beside a busy
-// process gives a whole time slice away.
+// See thread_pool.h. The one idea: job number and what is left of a stretch share one atomic word.
+// Taking from it is a compare-exchange on that word, so a thread that slept through a whole job can
+// never take an item of the next one with the old job's description, and the caller waits for
+// items, not for threads: one that is not scheduled delays nobody unless it holds items, and those
+// are few.
+//
+// A thread's runs follow one another because memory is read fastest in long stretches: what a
+// kernel fetches past the end of one run is the beginning of the next. Waiting means looking for a
+// while, then sleeping. It never means sched_yield, which beside a busy process gives a whole time
+// slice away.
 #include "runtime/thread_pool.h"
 
 #include <algorithm>
@@ -20,8 +24,15 @@ namespace {
 constexpr std::chrono::microseconds kSpin{100};
 constexpr int kLooksPerClock = 16;
 
-uint32_t items_left(uint64_t ticket) {
-  return static_cast<uint32_t>(ticket);
+// Items are counted in units, of which a stretch has room for 16 bits.
+constexpr uint32_t kMostUnits = 65535;
+
+uint32_t items_per_unit(uint32_t count) {
+  return (count - 1) / kMostUnits + 1;
+}
+
+uint32_t unit_count(uint32_t count) {
+  return (count - 1) / items_per_unit(count) + 1;
 }
 
 // False: not within kSpin.
@@ -39,7 +50,7 @@ bool spin_until(const Ready& ready) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(uint32_t threads) : threads_(threads) {
+ThreadPool::ThreadPool(uint32_t threads) : threads_(threads), stretches_(new Stretch[threads]) {
   workers_.reserve(threads - 1);
   for (uint32_t thread = 1; thread < threads; ++thread) {
     try {
@@ -64,60 +75,70 @@ void ThreadPool::run(uint32_t count, RunFunction function, const void* body) {
     if (count > 0) function(body, 0, count, 0);
     return;
   }
-  // Nothing is left of the last job: every ticket that says otherwise is stale, so the description
+  // Nothing is left of the last job: every stretch that says otherwise is stale, so the description
   // may change.
-  const uint64_t job = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
+  const uint32_t job = job_.load(std::memory_order_relaxed) + 1, units = unit_count(count);
   function_.store(function, std::memory_order_release);
   body_.store(body, std::memory_order_release);
   count_.store(count, std::memory_order_release);
   done_.store(0, std::memory_order_relaxed);
-  ticket_.store(job << 32 | count);
+  for (uint64_t t = 0, begin = 0; t < threads_; ++t) {
+    const uint64_t end = (t + 1) * units / threads_;
+    stretches_[t].left.store(uint64_t{job} << 32 | begin << 16 | end, std::memory_order_release);
+    begin = end;
+  }
+  job_.store(job);
   if (parked_.load() != 0) {
     // Empty on purpose: a thread between its last look and its sleep holds the mutex.
     { std::lock_guard<std::mutex> lock(mutex_); }
     wake_.notify_all();
   }
   take_items(0);
-  await_items(count);
+  await_units(units);
 }
 
-// How many items to take at once. Memory is read fastest in long stretches, so half of all items go
-// out in one run per thread: a core half as fast as the others does not fall behind by that. The
-// rest goes out in runs of half a thread's share of what is left, so that all end together.
-uint32_t ThreadPool::run_length(uint32_t left, uint32_t count) const {
-  const uint32_t opening = count / 2 / threads_;
-  return count - left < opening * threads_ ? opening : std::max(left / (2 * threads_), 1u);
-}
-
-// Runs items until none is left.
+// Runs items until none is left that nobody has taken.
 void ThreadPool::take_items(uint32_t thread) {
-  uint64_t ticket = ticket_.load(std::memory_order_acquire);
-  while (const uint32_t left = items_left(ticket)) {
+  for (uint32_t i = 0; i < threads_; ++i)
+    while (take_run((thread + i) % threads_, thread)) {
+    }
+}
+
+// Half of what is left of a stretch: from the front for its owner, from the end for others. The
+// first half is the longest that one thread keeps to itself, so a core half as fast as the others
+// does not fall behind.
+bool ThreadPool::take_run(uint32_t owner, uint32_t thread) {
+  std::atomic<uint64_t>& stretch = stretches_[owner].left;
+  uint64_t left = stretch.load(std::memory_order_acquire);
+  for (;;) {
+    const uint32_t begin = left >> 16 & 0xffff, end = left & 0xffff;
+    if (begin == end) return false;
     const RunFunction function = function_.load(std::memory_order_acquire);
     const void* body = body_.load(std::memory_order_acquire);
     const uint32_t count = count_.load(std::memory_order_acquire);
-    const uint32_t items = std::min(run_length(left, count), left);
-    // Fails where that was the description of a newer job than the ticket's.
-    if (!ticket_.compare_exchange_weak(ticket, ticket - items, std::memory_order_acq_rel,
-                                       std::memory_order_acquire)) {
+    const uint32_t run = std::max((end - begin) / 2, 1u);
+    // Fails where that was the description of a newer job than the stretch's.
+    if (!stretch.compare_exchange_weak(left, owner == thread ? left + (run << 16) : left - run,
+                                       std::memory_order_acq_rel, std::memory_order_acquire))
       continue;
-    }
-    const uint32_t begin = count - left;
-    function(body, begin, begin + items, thread);
-    finish_items(items, count);
-    ticket = ticket_.load(std::memory_order_acquire);
+    const uint32_t first = owner == thread ? begin : end - run, items = items_per_unit(count);
+    function(body, first * items,
+             static_cast<uint32_t>(std::min<uint64_t>(uint64_t{first + run} * items, count)),
+             thread);
+    finish_units(run, unit_count(count));
+    return true;
   }
 }
 
-// `count` is that of the items' own job: once they count as done the next job may begin.
-void ThreadPool::finish_items(uint32_t items, uint32_t count) {
-  if (done_.fetch_add(items) + items != count || !caller_parked_.load()) return;
+// `of`: all of the units' own job; once they count as done the next job may begin.
+void ThreadPool::finish_units(uint32_t units, uint32_t of) {
+  if (done_.fetch_add(units) + units != of || !caller_parked_.load()) return;
   { std::lock_guard<std::mutex> lock(mutex_); }
   finished_.notify_one();
 }
 
-void ThreadPool::await_items(uint32_t count) {
-  const auto done = [&] { return done_.load() == count; };
+void ThreadPool::await_units(uint32_t units) {
+  const auto done = [&] { return done_.load() == units; };
   if (spin_until(done)) return;
   std::unique_lock<std::mutex> lock(mutex_);
   caller_parked_ = true;
@@ -125,19 +146,19 @@ void ThreadPool::await_items(uint32_t count) {
   caller_parked_ = false;
 }
 
-bool ThreadPool::has_items() const {
-  return items_left(ticket_.load()) != 0;
-}
-
 void ThreadPool::work(uint32_t thread) {
+  uint32_t seen = 0;
+  const auto news = [&] { return job_.load() != seen; };
   for (;;) {
+    if (!spin_until(news)) {
+      std::unique_lock<std::mutex> lock(mutex_);
+      parked_.fetch_add(1);
+      wake_.wait(lock, [&] { return stop_ || news(); });
+      parked_.fetch_sub(1);
+      if (stop_) return;
+    }
+    seen = job_.load();
     take_items(thread);
-    if (spin_until([this] { return has_items(); })) continue;
-    std::unique_lock<std::mutex> lock(mutex_);
-    parked_.fetch_add(1);
-    wake_.wait(lock, [this] { return stop_ || has_items(); });
-    parked_.fetch_sub(1);
-    if (stop_) return;
   }
 }
 

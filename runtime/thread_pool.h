@@ -1,12 +1,14 @@
-// A fixed set of threads that share the items of one loop at a time. Items are handed out in runs
-// that shrink towards the end, so a slow core takes fewer; an item must not depend on who runs it,
-// which is why results never depend on the number of threads. Nothing is allocated per call.
+// A fixed set of threads that share the items of one loop at a time. Each has a stretch of its own,
+// which it takes in runs that shrink towards the end; who is done takes from the end of the
+// others', so a slow core does less. An item must not depend on who runs it, which is why results
+// never depend on the number of threads. Nothing is allocated per call.
 #ifndef TRITSTACK_RUNTIME_THREAD_POOL_H_
 #define TRITSTACK_RUNTIME_THREAD_POOL_H_
 
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -50,23 +52,25 @@ class ThreadPool {
 
   void run(uint32_t count, RunFunction function, const void* body);
   void take_items(uint32_t thread);
-  void finish_items(uint32_t items, uint32_t count);
-  void await_items(uint32_t count);
+  bool take_run(uint32_t owner, uint32_t thread);
+  void finish_units(uint32_t units, uint32_t of);
+  void await_units(uint32_t units);
   void work(uint32_t thread);
-  bool has_items() const;
-
-  uint32_t run_length(uint32_t left, uint32_t count) const;
 
   const uint32_t threads_;  // asked for
+  // A thread's stretch of units that nobody has taken: job number << 32 | begin << 16 | end.
+  struct alignas(64) Stretch {
+    std::atomic<uint64_t> left{0};
+  };
+  const std::unique_ptr<Stretch[]> stretches_;
 
-  // Three cache lines: what idle threads look at, what they then read, what the caller looks at.
-  alignas(64) std::atomic<uint64_t> ticket_{0};  // job number << 32 | items left to take
-  // What the loop is. A thread reads it before it takes items and may use it only if taking
-  // succeeded: a ticket of another job fails (see take_items).
+  // What the loop is. A thread reads it before it takes a run and may use it only if taking
+  // succeeded: a stretch of another job fails (see take_run).
   alignas(64) std::atomic<RunFunction> function_{nullptr};
   std::atomic<const void*> body_{nullptr};
   std::atomic<uint32_t> count_{0};
-  alignas(64) std::atomic<uint32_t> done_{0};  // items finished of this job
+  alignas(64) std::atomic<uint32_t> job_{0};   // what idle threads look at
+  alignas(64) std::atomic<uint32_t> done_{0};  // units finished of this job; the caller looks
   std::atomic<bool> caller_parked_{false};
   std::atomic<uint32_t> parked_{0};  // workers asleep
   std::atomic<bool> stop_{false};

@@ -12,7 +12,7 @@ TEST_CASE("every item runs exactly once on any number of threads") {
   for (uint32_t threads : {1u, 2u, 3u, 8u}) {
     ThreadPool pool(threads);
     CHECK(pool.size() == threads);
-    for (uint32_t count : {0u, 1u, 2u, 7u, 1000u}) {
+    for (uint32_t count : {0u, 1u, 2u, 7u, 1000u, 65535u, 65536u, 200001u}) {
       std::vector<std::atomic<int>> runs(count);
       std::atomic<bool> valid_thread{true};
       pool.parallel_for(count, [&](uint32_t item, uint32_t thread) {
