@@ -81,6 +81,11 @@ TRIT_INLINE size_t bytes_ahead(const Strip& s, uint64_t vector) {
   return kPrefetchBytes + (skip ? s.walk.row_vectors * kVectorBytes : 0);
 }
 
+TRIT_INLINE void prefetch_vector(const uint8_t* bytes, size_t ahead) {
+  prefetch(bytes + ahead);
+  __builtin_prefetch(bytes + kPrefetchL1Bytes);
+}
+
 // The rows of a strip to or from y, as far as y has them.
 template <uint32_t kCount>
 TRIT_INLINE void copy_rows(const Strip& s, float* y, f32v (&rows)[kCount], bool to_y) {
@@ -135,13 +140,10 @@ static __attribute__((noinline)) void fold_plane(const Strip& s, uint32_t plane,
       first += run;
       Sum partial[kTokens][kCount][kSums] = {};
       for (uint32_t v = 0; v < run; ++v, bytes += kVectorBytes, at += kVectorCols) {
-        prefetch(bytes + ahead);
-        if (kCount * kRegRows > kTileRows) prefetch(bytes + ahead + second);
+        prefetch_vector(bytes, ahead);
+        if (kCount * kRegRows > kTileRows) prefetch_vector(bytes + second, ahead);
         Digits d[kCount];
-        TRIT_UNROLL for (uint32_t i = 0; i < kCount; ++i) {
-          __builtin_prefetch(bytes + i * second + kPrefetchL1Bytes);
-          d[i] = decode(bytes + i * second);
-        }
+        TRIT_UNROLL for (uint32_t i = 0; i < kCount; ++i) d[i] = decode(bytes + i * second);
         TRIT_UNROLL for (uint32_t j = 0; j < kTritsPerByte; ++j)
             TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) {
           const i32v in = broadcast(x[t] + at + 4 * j);

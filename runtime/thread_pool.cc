@@ -31,10 +31,6 @@ uint32_t items_per_unit(uint32_t count) {
   return (count - 1) / kMostUnits + 1;
 }
 
-uint32_t unit_count(uint32_t count) {
-  return (count - 1) / items_per_unit(count) + 1;
-}
-
 // False: not within kSpin.
 template <typename Ready>
 bool spin_until(const Ready& ready) {
@@ -77,7 +73,8 @@ void ThreadPool::run(uint32_t count, RunFunction function, const void* body) {
   }
   // Nothing is left of the last job: every stretch that says otherwise is stale, so the description
   // may change.
-  const uint32_t job = job_.load(std::memory_order_relaxed) + 1, units = unit_count(count);
+  const uint32_t job = job_.load(std::memory_order_relaxed) + 1;
+  const uint32_t units = (count - 1) / items_per_unit(count) + 1;
   function_.store(function, std::memory_order_release);
   body_.store(body, std::memory_order_release);
   count_.store(count, std::memory_order_release);
@@ -94,7 +91,7 @@ void ThreadPool::run(uint32_t count, RunFunction function, const void* body) {
     wake_.notify_all();
   }
   take_items(0);
-  await_units(units);
+  await_items(count);
 }
 
 // Runs items until none is left that nobody has taken.
@@ -121,24 +118,23 @@ bool ThreadPool::take_run(uint32_t owner, uint32_t thread) {
     if (!stretch.compare_exchange_weak(left, owner == thread ? left + (run << 16) : left - run,
                                        std::memory_order_acq_rel, std::memory_order_acquire))
       continue;
-    const uint32_t first = owner == thread ? begin : end - run, items = items_per_unit(count);
-    function(body, first * items,
-             static_cast<uint32_t>(std::min<uint64_t>(uint64_t{first + run} * items, count)),
-             thread);
-    finish_units(run, unit_count(count));
+    const uint32_t unit = items_per_unit(count), first = owner == thread ? begin : end - run;
+    const uint32_t item = first * unit, items = std::min(run * unit, count - item);
+    function(body, item, item + items, thread);
+    finish_items(items, count);
     return true;
   }
 }
 
-// `of`: all of the units' own job; once they count as done the next job may begin.
-void ThreadPool::finish_units(uint32_t units, uint32_t of) {
-  if (done_.fetch_add(units) + units != of || !caller_parked_.load()) return;
+// `count` is that of the items' own job: once they count as done the next job may begin.
+void ThreadPool::finish_items(uint32_t items, uint32_t count) {
+  if (done_.fetch_add(items) + items != count || !caller_parked_.load()) return;
   { std::lock_guard<std::mutex> lock(mutex_); }
   finished_.notify_one();
 }
 
-void ThreadPool::await_units(uint32_t units) {
-  const auto done = [&] { return done_.load() == units; };
+void ThreadPool::await_items(uint32_t count) {
+  const auto done = [&] { return done_.load() == count; };
   if (spin_until(done)) return;
   std::unique_lock<std::mutex> lock(mutex_);
   caller_parked_ = true;

@@ -53,8 +53,8 @@ class ThreadPool {
   void run(uint32_t count, RunFunction function, const void* body);
   void take_items(uint32_t thread);
   bool take_run(uint32_t owner, uint32_t thread);
-  void finish_units(uint32_t units, uint32_t of);
-  void await_units(uint32_t units);
+  void finish_items(uint32_t items, uint32_t count);
+  void await_items(uint32_t count);
   void work(uint32_t thread);
 
   const uint32_t threads_;  // asked for
@@ -70,7 +70,7 @@ class ThreadPool {
   std::atomic<const void*> body_{nullptr};
   std::atomic<uint32_t> count_{0};
   alignas(64) std::atomic<uint32_t> job_{0};   // what idle threads look at
-  alignas(64) std::atomic<uint32_t> done_{0};  // units finished of this job; the caller looks
+  alignas(64) std::atomic<uint32_t> done_{0};  // items finished of this job; the caller looks
   std::atomic<bool> caller_parked_{false};
   std::atomic<uint32_t> parked_{0};  // workers asleep
   std::atomic<bool> stop_{false};
