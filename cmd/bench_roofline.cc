@@ -41,9 +41,7 @@ uint64_t beyond_cache_bytes() {
   if (const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE); cache > 0)
     bytes = std::max(bytes, std::min(8 * static_cast<uint64_t>(cache), uint64_t{1} << 30));
 #endif
-  const uint64_t memory = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
-                          static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
-  return std::min(bytes, memory / 8 / kHugePage * kHugePage);
+  return std::min(bytes, physical_bytes() / 8 / kHugePage * kHugePage);
 }
 
 double measure_rate(ThreadPool* pool, double seconds,

@@ -188,7 +188,6 @@ void Chat::memory(const std::string& size) {
   const bool automatic = size == "auto";
   if (automatic) {
     trit_available_memory(nullptr, &bytes, nullptr, 0, nullptr);
-    bytes = std::max<uint64_t>(bytes, 1);  // 0 would be no limit
   } else if (!parse_size(size, &bytes) || bytes == 0) {
     return note("/memory: expected a size such as 700M, 1.5G or auto, found '" + size + "'");
   }

@@ -144,6 +144,10 @@ uint64_t page_bytes() {
   return bytes;
 }
 
+uint64_t physical_bytes() {
+  return static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * page_bytes();
+}
+
 PageRange pages_of(uint64_t begin, uint64_t end) {
   return {page_floor(begin), page_ceil(end)};
 }

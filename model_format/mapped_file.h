@@ -53,6 +53,7 @@ struct PageRange {
   uint64_t begin = 0, end = 0;
 };
 uint64_t page_bytes();
+uint64_t physical_bytes();                         // memory of the machine
 PageRange pages_of(uint64_t begin, uint64_t end);  // those that hold bytes [begin, end)
 // Appends a range that begins at or after all others; one that touches the last joins it.
 void append_pages(std::vector<PageRange>* list, PageRange pages);

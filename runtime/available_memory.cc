@@ -1,14 +1,13 @@
 // See available_memory.h.
 #include "runtime/available_memory.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 
 #ifdef __APPLE__
 #include <mach/mach.h>
 #endif
 
+#include "model_format/mapped_file.h"
 #include "runtime/linux_files.h"
 
 namespace trit {
@@ -32,9 +31,8 @@ void add_system(std::vector<MemoryBound>* bounds) {
       task_info(mach_task_self(), TASK_VM_INFO, reinterpret_cast<task_info_t>(&task),
                 &task_count) != KERN_SUCCESS)
     return;
-  const uint64_t page = static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
   bounds->push_back({MemoryBound::Kind::kSystem, "free and file-backed pages",
-                     (uint64_t{vm.free_count} + vm.external_page_count) * page, 0, 0,
+                     (uint64_t{vm.free_count} + vm.external_page_count) * page_bytes(), 0, 0,
                      task.phys_footprint});
 }
 
@@ -117,11 +115,9 @@ AvailableMemory available_memory(const std::string& root) {
 #else
   add_system(root, &memory.bounds);
 #endif
-  if (memory.shared_bytes() == UINT64_MAX) {
-    const uint64_t physical = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
-                              static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
-    memory.bounds.push_back({MemoryBound::Kind::kSystem, "physical memory", physical, 0, 0, 0});
-  }
+  if (memory.shared_bytes() == UINT64_MAX)
+    memory.bounds.push_back(
+        {MemoryBound::Kind::kSystem, "physical memory", physical_bytes(), 0, 0, 0});
   return memory;
 }
 

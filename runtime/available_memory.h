@@ -41,7 +41,8 @@ AvailableMemory available_memory(const std::string& root = "");
 // `--memory auto` leaves an eighth of what is available to the rest of the system.
 constexpr uint64_t kMarginShare = 8;
 constexpr uint64_t automatic_budget(uint64_t available_bytes) {
-  return available_bytes - available_bytes / kMarginShare;
+  // At least 1: a budget of 0 means that there is none.
+  return available_bytes > 0 ? available_bytes - available_bytes / kMarginShare : 1;
 }
 
 // The formula with its numbers: "512.0 MiB - 300.0 MiB used + 120.0 MiB page cache + 12.0 MiB of

@@ -4,7 +4,6 @@
 
 #include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -28,10 +27,6 @@ constexpr int kRest = 19, kRestPerDiskByte = 6;  // nanoseconds
 // What comes in within the time of a few tokens, and how long to wait for it.
 constexpr uint64_t kSmallBytes = 64 << 20;
 constexpr std::chrono::milliseconds kPatience{20};
-
-uint64_t physical_bytes() {
-  return static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * page_bytes();
-}
 
 // How long the calling thread should rest for all that it ever did. What came from a disk is known
 // on Linux only.

@@ -10,6 +10,7 @@
 #include "cmd/common/error.h"
 #include "cmd/common/kernel_check.h"
 #include "kernels/cpu_features.h"
+#include "model_format/mapped_file.h"
 #include "runtime/linux_files.h"
 
 namespace trit {
@@ -118,7 +119,7 @@ MachineReport read_machine(const std::string& root, const ThreadChoice& threads)
   report.features = feature_names();
   report.levels = check_levels();
   report.memory = available_memory(root);
-  report.page_bytes = static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
+  report.page_bytes = page_bytes();
   report.huge_pages = chosen_word(first_line(root + "/sys/kernel/mm/transparent_hugepage/enabled"));
   report.reports_stalls = access((root + "/proc/pressure/memory").c_str(), R_OK | W_OK) == 0;
   report.governor = slow_governor(root);

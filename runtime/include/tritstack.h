@@ -127,8 +127,8 @@ TRIT_API trit_status trit_model_settle(trit_model* model);
 /* What this process may hold in all, in bytes, what it holds already included: the least of what
  * the system calls available, of the limits of its control groups and of its address space. Clean
  * page cache counts as free. `budget`: seven eighths of that, a budget that leaves something to
- * others. why[capacity] (no terminating NUL, cut at capacity): one sentence, the limit that binds
- * and its numbers; *needed is its length. Each pointer may be NULL. */
+ * others, and at least 1. why[capacity] (no terminating NUL, cut at capacity): one sentence, the
+ * limit that binds and its numbers; *needed is its length. Each pointer may be NULL. */
 TRIT_API trit_status trit_available_memory(uint64_t* available, uint64_t* budget, char* why,
                                            size_t capacity, size_t* needed);
 
