@@ -16,6 +16,7 @@
 #include "cmd/common/memory_budget.h"
 #include "cmd/common/model_flags.h"
 #include "cmd/common/output.h"
+#include "cmd/common/terminal.h"
 #include "model_format/checksum.h"
 #include "model_format/output_file.h"
 
@@ -157,9 +158,9 @@ int logits_command(int argc, char** argv) {
   if (const int code = read_ids(tokens, tokens_file, vocab, &ids)) return code;
   const size_t chunk = std::max(kChunk, static_cast<size_t>(flags.chunk.value_or(0)));
   const size_t kept = std::min(chunk, ids.size()) * vocab * sizeof(float);
-  if (const int code = set_aside(kept, model.get(), &flags)) return code;
   SessionHandle session;
   if (const int code = open_session(flags, model.get(), 0, &session)) return code;
+  if (const int code = set_aside(kept, model.get(), &flags)) return code;
   if (const int code = check_prompt(ids, model.get(), session.get())) return code;
 
   LogitsOutput output;
@@ -167,6 +168,8 @@ int logits_command(int argc, char** argv) {
     if (const int code = refuse_model(*path, *flags.model)) return code;
     if (const int code = output.open_path(*path)) return code;
   }
+  if (output.is_stdout() && is_terminal(STDOUT_FILENO))
+    return fail(TRIT_USAGE, "logits: -o " + *path + ": raw numbers, not for a terminal");
   if (json && output.is_stdout())
     return fail(TRIT_USAGE, "logits: --json and -o " + *path + " both write to standard output");
   announce(flags, model.get(), session.get());

@@ -63,17 +63,22 @@ struct Text {
   int32_t bos = -1;  // -1: the tokenizer adds none
 };
 
-int read_tokens(const PerplexityFlags& f, const trit_model* model, Text* text) {
-  std::string bytes;
-  if (const int code = read_text(*f.file, f.bytes.value_or(UINT64_MAX), &bytes)) return code;
+int read_bytes(PerplexityFlags* f, std::string* bytes) {
+  if (const int code = read_in_budget(*f->file, f->bytes.value_or(UINT64_MAX), &f->model, bytes))
+    return code;
   // A cut character at the end, at most 3 bytes of it.
-  for (size_t cut = 1; cut <= 3 && cut <= bytes.size(); ++cut) {
-    const auto lead = static_cast<unsigned char>(bytes[bytes.size() - cut]);
+  for (size_t cut = 1; cut <= 3 && cut <= bytes->size(); ++cut) {
+    const auto lead = static_cast<unsigned char>((*bytes)[bytes->size() - cut]);
     if ((lead & 0xc0) == 0x80) continue;
     if (lead >= 0xc0 && cut < (lead >= 0xf0 ? 4u : lead >= 0xe0 ? 3u : 2u))
-      bytes.resize(bytes.size() - cut);
+      bytes->resize(bytes->size() - cut);
     break;
   }
+  return TRIT_OK;
+}
+
+int read_tokens(const PerplexityFlags& f, const trit_model* model, const std::string& bytes,
+                Text* text) {
   TokenIds start;
   if (const trit_status s = tokenize(model, "", TRIT_ADD_BOS, &start)) return fail(s);
   if (!start.empty()) text->bos = start[0];
@@ -169,8 +174,8 @@ int score_all(const std::vector<Window>& windows, size_t vocab, ThreadPool* pool
 }
 
 // Opens --kl REF, which must read the text as the same tokens.
-int open_reference(const PerplexityFlags& f, const trit_model* model, const Text& text,
-                   ModelHandle* reference, SessionHandle* session) {
+int open_reference(const PerplexityFlags& f, const trit_model* model, const std::string& bytes,
+                   const Text& text, ModelHandle* reference, SessionHandle* session) {
   ModelFlags flags = f.model;
   flags.model = f.reference;
   flags.planes = flags.head_planes = std::nullopt;
@@ -178,7 +183,7 @@ int open_reference(const PerplexityFlags& f, const trit_model* model, const Text
   flags.aside = 0;
   if (const int code = open_model(flags, reference)) return code;
   Text other;
-  if (const int code = read_tokens(f, reference->get(), &other)) return code;
+  if (const int code = read_tokens(f, reference->get(), bytes, &other)) return code;
   if (other.ids != text.ids || model_info(reference->get()).vocab != model_info(model).vocab)
     return fail(TRIT_USAGE, *f.reference + ": not the same model: its tokens differ");
   if (const int code = open_session(flags, reference->get(), kDefaultContext, session)) return code;
@@ -215,19 +220,22 @@ int perplexity_command(int argc, char** argv) {
   if (const auto end = parse_args(command_line(&flags), argc, argv)) return *end;
   catch_interrupts();
   decide_memory(&flags.model);
+  std::string bytes;
+  if (const int code = read_bytes(&flags, &bytes)) return code;
   ModelHandle model, reference;
   SessionHandle session, reference_session;
   if (const int code = open_model(flags.model, &model)) return code;
+  if (const int code = open_session(flags.model, model.get(), kDefaultContext, &session))
+    return code;
   Text text;
-  if (const int code = read_tokens(flags, model.get(), &text)) return code;
+  if (const int code = read_tokens(flags, model.get(), bytes, &text)) return code;
+  if (!flags.reference) std::string().swap(bytes);
   const size_t vocab = model_info(model.get()).vocab;
   const uint64_t threads =
       static_cast<uint64_t>(flags.model.threads.value_or(default_thread_count()));
-  const uint64_t kept = kScoredTokens * vocab * sizeof(float) +
+  const uint64_t kept = kScoredTokens * vocab * sizeof(float) + bytes.capacity() +
                         2 * text.ids.size() * sizeof(int32_t) + (threads - 1) * kThreadBytes;
   if (const int code = set_aside(kept, model.get(), &flags.model)) return code;
-  if (const int code = open_session(flags.model, model.get(), kDefaultContext, &session))
-    return code;
   const size_t context = trit_session_context(session.get());
   if (context < 4) return fail(TRIT_USAGE, "perplexity: -c: expected at least 4 tokens");
 
@@ -247,7 +255,8 @@ int perplexity_command(int argc, char** argv) {
   PressureWatch watch(flags.model, model.get(), PressureWatch::Lines::kAtOnce);
   std::vector<Scorer> scorers = {Scorer(session.get(), vocab)};
   if (flags.reference) {
-    if (const int code = open_reference(flags, model.get(), text, &reference, &reference_session))
+    if (const int code =
+            open_reference(flags, model.get(), bytes, text, &reference, &reference_session))
       return code;
     scorers.emplace_back(reference_session.get(), vocab);
   }

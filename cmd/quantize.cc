@@ -230,6 +230,9 @@ int quantize_command(int argc, char** argv) {
   const Status status = run(flags, options, text, &outcome);
   if (!status.ok()) return fail(status);
   for (const std::string& warning : outcome.report.warnings) note("warning: " + warning);
+  if (const uint32_t planes = outcome.report.rows.back().planes; planes < flags.planes.value_or(0))
+    note(format("warning: planes %u: all there are to the weights, %lld asked", planes,
+                static_cast<long long>(*flags.planes)));
   flags.json ? print_json(*flags.output, outcome) : print_table(flags, outcome);
   return TRIT_OK;
 }

@@ -1,5 +1,6 @@
 // tritstack run: one prompt, one completion on stdout and nothing else there. Uses only the public
 // C API. Running out of context is exit 7, after what came until then has been printed.
+#include <poll.h>
 #include <unistd.h>
 
 #include "cmd/commands.h"
@@ -27,7 +28,8 @@ struct RunOptions {
 
 CommandLine command_line(RunOptions* o) {
   const std::vector<Flag> own = {
-      {"-p, --prompt", "TEXT", "the prompt; piped input is appended", TextTarget{&o->prompt, {}}},
+      {"-p, --prompt", "TEXT", "the prompt; piped input is appended (</dev/null: none)",
+       TextTarget{&o->prompt, {}}},
       {"-f, --file", "FILE", "read the prompt from a file (-: standard input)",
        TextTarget{&o->file, {}}},
       {"--tokens", "IDS", "token ids such as 1,2,3 as the prompt; ids come out",
@@ -63,16 +65,23 @@ int check(const RunOptions& o) {
   return TRIT_OK;
 }
 
-int read_prompt(const RunOptions& o, const trit_model* model, TokenIds* ids) {
+int read_prompt(RunOptions* o, std::string* prompt) {
+  if (o->tokens) return TRIT_OK;
+  *prompt = o->prompt.value_or("");
+  if (o->file) {
+    if (const int code = read_in_budget(*o->file, UINT64_MAX, &o->model, prompt)) return code;
+  }
+  if (o->file == "-" || !stdin_is_piped()) return TRIT_OK;
+  pollfd input = {STDIN_FILENO, POLLIN, 0};
+  if (!prompt->empty() && poll(&input, 1, 1000) == 0)
+    note("waiting for standard input, which is appended to the prompt; </dev/null: nothing is");
+  return read_in_budget("-", UINT64_MAX, &o->model, prompt);
+}
+
+int tokenize_prompt(const RunOptions& o, std::string prompt, const trit_model* model,
+                    TokenIds* ids) {
   if (o.tokens)
     return parse_ids(*o.tokens, "run: --tokens", TRIT_USAGE, model_info(model).vocab, ids);
-  std::string prompt = o.prompt.value_or("");
-  if (o.file) {
-    if (const int code = read_text(*o.file, UINT64_MAX, &prompt)) return code;
-  }
-  if (o.file != "-" && stdin_is_piped()) {
-    if (const int code = read_text("-", UINT64_MAX, &prompt)) return code;
-  }
   if (!o.chat) {
     const unsigned special = o.special ? unsigned{TRIT_PARSE_SPECIAL} : 0u;
     const trit_status s = tokenize(model, prompt, TRIT_ADD_BOS | special, ids);
@@ -178,10 +187,12 @@ int run_command(int argc, char** argv) {
   if (const int code = check(options)) return code;
   catch_interrupts();
   decide_memory(&options.model);
+  std::string text;
+  if (const int code = read_prompt(&options, &text)) return code;
   ModelHandle model;
   if (const int code = open_model(options.model, &model)) return code;
   TokenIds prompt;
-  if (const int code = read_prompt(options, model.get(), &prompt)) return code;
+  if (const int code = tokenize_prompt(options, std::move(text), model.get(), &prompt)) return code;
   if (prompt.empty()) return fail(TRIT_USAGE, "run: the prompt is empty");
   SessionHandle session;
   if (const int code = open_session(options.model, model.get(), 0, &session)) return code;
@@ -190,6 +201,10 @@ int run_command(int argc, char** argv) {
           set_sampling(options.sampling, options.model.verbose, model.get(), session.get(), &seed))
     return code;
   if (const int code = check_prompt(prompt, model.get(), session.get())) return code;
+  if (options.model.aside > 0) {
+    const uint64_t kept = prompt.size() * sizeof(int32_t);
+    if (const int code = set_aside(kept, model.get(), &options.model)) return code;
+  }
   announce(options.model, model.get(), session.get());
   PressureWatch watch(options.model, model.get(), PressureWatch::Lines::kAtOnce);
   if (interrupted()) return fail(TRIT_CANCELLED, "interrupted");

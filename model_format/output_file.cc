@@ -23,7 +23,8 @@ std::string folder_of(const std::string& path) {
 
 // The first free one: a killed process may have had our number, as in containers they all have.
 std::string temporary_name(const std::string& path) {
-  const std::string name = path.substr(path.find_last_of('/') + 1);
+  // Not all of a name that is itself almost as long as names may be.
+  const std::string name = path.substr(path.find_last_of('/') + 1).substr(0, 200);
   std::string temporary;
   struct stat info;
   for (int i = 0; i == 0 || lstat(temporary.c_str(), &info) == 0; ++i)

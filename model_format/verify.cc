@@ -40,8 +40,7 @@ class Verifier {
   const uint8_t* here() const { return piece_.data(); }
 
   std::string name_of(const BlockInfo& b) const {
-    return "block " + matrix_name(model_.matrices()[b.matrix]) + " plane " +
-           std::to_string(b.plane);
+    return "block " + matrix_name(model_.matrices()[b.matrix]) + "/" + std::to_string(b.plane + 1);
   }
   Status wrong(const BlockInfo& b, std::string_view what, uint64_t offset,
                std::string_view expected, std::string_view found) const {

@@ -145,6 +145,10 @@ Result<std::unique_ptr<ModelWriter>> ModelWriter::create(const std::string& path
   std::vector<Span<const uint8_t>> bytes_by_kind(s.sections.begin(), s.sections.end());
   s.file_id = identity_hash(bytes_by_kind);
   s.head_bytes = s.place_head();
+  if (s.head_bytes > kMaxHeadBytes)
+    return Status(Code::kUnsupported, path + ": head: expected at most " +
+                                          std::to_string(kMaxHeadBytes) + " bytes, found " +
+                                          std::to_string(s.head_bytes));
   const uint64_t spill_bytes = s.place_blocks();
 
   Result<OutputFile> output = OutputFile::create(path, force);

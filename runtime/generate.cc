@@ -39,9 +39,9 @@ class Answer {
     const Status appended = session_->append({&id, 1}, nullptr);
     const bool cancelled = appended.code() == Code::kCancelled;
     if (!appended.ok() && !cancelled) failure_ = appended;
+    if (cancelled) return Stop::kCancelled;  // first: the token is not in the cache
     if (complete) return Stop::kText;
     if (refused) return Stop::kCallback;
-    if (cancelled) return Stop::kCancelled;
     return std::nullopt;
   }
 

@@ -36,16 +36,16 @@ void ModelWatch::set_budget(uint64_t bytes, Reason reason) {
   bytes = bytes > aside_bytes_ ? bytes - aside_bytes_ : 0;
   const bool forced = figures.budget_bytes != 0 && figures.budget_bytes < figures.smallest_bytes;
   if (forced && bytes < figures.smallest_bytes) return;  // has no planes to give
-  // The base stays in any case.
-  if (planes.set_budget(std::max(bytes, figures.smallest_bytes)).ok()) pending_ = reason;
+  // The base stays in any case; a session that opens meanwhile makes that larger.
+  while (!planes.set_budget(std::max(bytes, planes.figures().smallest_bytes)).ok()) continue;
+  pending_ = reason;
   tell();
 }
 
 void ModelWatch::look() {
   PlaneStack& planes = model_->planes();
-  const PlaneStack::Figures figures = planes.figures();
-  if (model_->reader().whole_blocks_now() > figures.whole_blocks &&
-      planes.set_budget(figures.budget_bytes).ok())
+  if (model_->reader().whole_blocks_now() > planes.figures().whole_blocks &&
+      planes.look_at_file().ok())
     pending_ = Reason::kFileGrew;
   tell();
 }

@@ -64,7 +64,9 @@ PlaneStack::PlaneStack(const ModelReader& reader, const PlaneOptions& options)
       plan_(reader, options.caps),
       budget_(options.budget_bytes),
       pinned_blocks_(reader.blocks().size()),
-      filled_(reader.blocks().size(), 0) {}
+      filled_(reader.blocks().size(), 0),
+      out_of_memory_(
+          std::make_shared<const Status>(Code::kMemory, reader.path() + ": out of memory")) {}
 
 Result<std::unique_ptr<PlaneStack>> PlaneStack::open(const ModelReader& reader,
                                                      const PlaneOptions& options) {
@@ -177,16 +179,27 @@ Status PlaneStack::check_file(const PlaneSet& set) const {
   return reader_.file()->check(reader_.file()->io() == IoMode::kMap ? set.file_end : 0);
 }
 
+Status PlaneStack::ask(const MemoryPlan& plan, uint64_t budget, size_t pinned, SetPointer* old) {
+  const size_t whole = whole_blocks_now();
+  const auto target = choose(plan, budget, std::min(whole, pinned));
+  if (!target.ok()) return target.status();
+  *old = set_target(target.value());
+  whole_blocks_ = whole;
+  return Status();
+}
+
 Status PlaneStack::set_budget(uint64_t bytes) {
   SetPointer old;
   const Lock lock(mutex_);
-  const size_t whole = whole_blocks_now();
-  const auto target = choose(plan_, bytes, std::min(whole, pinned_blocks_));
-  if (!target.ok()) return target.status();
-  old = set_target(target.value());
+  TRIT_RETURN_IF_ERROR(ask(plan_, bytes, pinned_blocks_, &old));
   budget_ = bytes;
-  whole_blocks_ = whole;
   return Status();
+}
+
+Status PlaneStack::look_at_file() {
+  SetPointer old;
+  const Lock lock(mutex_);
+  return ask(plan_, budget_, pinned_blocks_, &old);
 }
 
 Status PlaneStack::set_caps(const PlaneCaps& caps) {
@@ -195,12 +208,8 @@ Status PlaneStack::set_caps(const PlaneCaps& caps) {
   const Lock lock(mutex_);
   MemoryPlan plan = plan_;
   plan.set_caps(caps);
-  const size_t whole = whole_blocks_now();
-  const auto target = choose(plan, budget_, std::min(whole, pinned_blocks_));
-  if (!target.ok()) return target.status();
-  old = set_target(target.value());
+  TRIT_RETURN_IF_ERROR(ask(plan, budget_, pinned_blocks_, &old));
   plan_ = std::move(plan);
-  whole_blocks_ = whole;
   return Status();
 }
 
@@ -212,12 +221,8 @@ Status PlaneStack::set_prefix(size_t blocks) {
                                     std::to_string(blocks));
   SetPointer old;
   const Lock lock(mutex_);
-  const size_t whole = whole_blocks_now();
-  const auto target = choose(plan_, budget_, std::min(whole, blocks));
-  if (!target.ok()) return target.status();
-  old = set_target(target.value());
+  TRIT_RETURN_IF_ERROR(ask(plan_, budget_, blocks, &old));
   pinned_blocks_ = blocks;
-  whole_blocks_ = whole;
   return Status();
 }
 
@@ -226,7 +231,8 @@ Status PlaneStack::settle() {
   changed_.wait(lock, [&] {
     return idle_ && mapped_ == target_ && current_->selection == target_ && living_sets_ == 1;
   });
-  return std::exchange(error_, Status());
+  const auto error = std::exchange(error_, nullptr);
+  return error ? *error : Status();
 }
 
 PlaneStack::Figures PlaneStack::figures() const {
@@ -271,7 +277,7 @@ Result<std::unique_ptr<SessionMemory>> PlaneStack::claim(const SessionShape& sha
   changed_.wait(lock, [&] {
     return !surplus() && (!owned || errors_ != errors_before || filled(current_->selection));
   });
-  if (owned && errors_ != errors_before) return last_error_;
+  if (owned && errors_ != errors_before) return *last_error_;
   TRIT_RETURN_IF_ERROR(session->memory_.allocate(bytes));
   sessions_.push_back(session.get());
   idle_ = false;
@@ -332,7 +338,7 @@ void PlaneStack::work() {
       busy = step(&lock);
     } catch (const std::bad_alloc&) {
       if (!lock.owns_lock()) lock.lock();
-      give_up(Status(Code::kMemory, reader_.path() + ": out of memory"));
+      give_up(out_of_memory_);
       wake_.wait_for(lock, std::chrono::milliseconds(1));
     }
     if (busy) continue;
@@ -378,9 +384,11 @@ bool PlaneStack::fill(Lock* lock, const PlaneSelection& planes) {
   lock->lock();
   filled_[i] += bytes;
   if (!status.ok()) {
-    filled_[i] = block.bytes;
-    if (current_->selection.holds(reader_, i)) reader_.file()->set_failed();
-    give_up(status);
+    // No pass may use what is in use; what is not yet is read again when it is asked for again.
+    const bool in_use = current_->selection.holds(reader_, i);
+    if (in_use) reader_.file()->set_failed();
+    filled_[i] = in_use ? block.bytes : 0;
+    give_up(std::make_shared<const Status>(status));
   }
   changed_.notify_all();
   return true;
@@ -414,7 +422,7 @@ bool PlaneStack::grow(Lock* lock) {
     if (status.ok())
       mapped_ = target;
     else
-      give_up(status);
+      give_up(std::make_shared<const Status>(status));
     return true;
   }
   if (current_->selection == mapped_) return false;
@@ -433,8 +441,8 @@ bool PlaneStack::grow(Lock* lock) {
 }
 
 // Stays with what is in use; the next change that is asked for tries again.
-void PlaneStack::give_up(const Status& status) {
-  if (error_.ok()) error_ = status;
+void PlaneStack::give_up(const std::shared_ptr<const Status>& status) {
+  if (!error_) error_ = status;
   last_error_ = status;
   ++errors_;
   target_ = current_->selection;

@@ -58,6 +58,7 @@ class PlaneStack {
   // Each looks at the size of the file again: blocks that a download has brought since can join.
   // An error (kMemory, kUsage) changes nothing.
   Status set_budget(uint64_t bytes);
+  Status look_at_file();
   Status set_caps(const PlaneCaps& caps);
   // At most the first `blocks` blocks, whatever the budget.
   Status set_prefix(size_t blocks);
@@ -89,6 +90,8 @@ class PlaneStack {
   Status reserve();
   // The longest prefix within the budget (0: none) and the first `most` blocks.
   Result<PlaneSelection> choose(const MemoryPlan& plan, uint64_t budget, size_t most) const;
+  // What is asked for from now on; an error changes nothing. *old: see below.
+  Status ask(const MemoryPlan& plan, uint64_t budget, size_t pinned, SetPointer* old);
   // Both return the set that is current no more: its release takes the lock.
   [[nodiscard]] SetPointer set_target(const PlaneSelection& target);
   [[nodiscard]] SetPointer publish(const PlaneSelection& selection);
@@ -104,7 +107,7 @@ class PlaneStack {
   bool fill(Lock* lock, const PlaneSelection& planes);
   bool commit(Lock* lock);
   bool grow(Lock* lock);
-  void give_up(const Status& status);
+  void give_up(const std::shared_ptr<const Status>& status);
   bool surplus() const;      // more is mapped than asked for
   bool reclaimable() const;  // forced: pages come when touched and leave when others need them
   bool filled(const PlaneSelection& planes) const;
@@ -126,8 +129,10 @@ class PlaneStack {
   const SessionMemory* committing_ = nullptr;
   bool claimed_ = false;          // there was a session: pages come in from then on
   std::vector<uint64_t> filled_;  // [blocks] bytes that came in
-  Status error_;                  // the first that settle() has not told yet
-  Status last_error_;
+  // Pointers: where memory ran out nothing can be copied.
+  std::shared_ptr<const Status> error_;  // the first that settle() has not told yet, or null
+  std::shared_ptr<const Status> last_error_;
+  const std::shared_ptr<const Status> out_of_memory_;
   uint64_t errors_ = 0;  // so far
   bool idle_ = false, stop_ = false;
   std::thread thread_;

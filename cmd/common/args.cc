@@ -81,9 +81,16 @@ bool assign(const TextTarget& target, std::string_view text, std::string* expect
   return true;
 }
 
-bool assign(const ListTarget& target, std::string_view text, std::string*) {
+bool assign(const ListTarget& target, std::string_view text, std::string* expected) {
+  *expected = "a text that is not empty";
+  if (text.empty()) return false;
   target.values->emplace_back(text);
   return true;
+}
+
+const std::optional<std::string>* text_of(const Flag& flag) {
+  const auto* target = std::get_if<TextTarget>(&flag.target);
+  return target ? target->value : nullptr;
 }
 
 std::string default_text(const Flag& flag) {
@@ -163,6 +170,9 @@ class ArgumentWalk {
     if (positional_.empty()) return usage_error(command_, "unexpected argument " + quoted(word));
     const Flag& flag = *positional_.front();
     positional_.erase(positional_.begin());
+    if (text_of(flag) && *text_of(flag))  // a flag has said it
+      return usage_error(command_, "unexpected argument " + quoted(word));
+    if (text_of(flag)) in_place_.push_back(text_of(flag));
     return set(flag, flag.names, word);
   }
 
@@ -173,6 +183,8 @@ class ArgumentWalk {
     if (!flag) {
       return usage_error(command_, "unknown flag " + quoted(name) + nearest_name(name, known_));
     }
+    if (std::find(in_place_.begin(), in_place_.end(), text_of(*flag)) != in_place_.end())
+      return usage_error(command_, std::string(name) + ": " + flag->value + " was given before");
     const bool is_switch = std::holds_alternative<SwitchTarget>(flag->target);
     if (equals != std::string_view::npos) {
       if (is_switch) return usage_error(command_, std::string(name) + " takes no value");
@@ -213,6 +225,7 @@ class ArgumentWalk {
   int next_ = 1;
   bool flags_ended_ = false;
   std::vector<const Flag*> positional_;
+  std::vector<const std::optional<std::string>*> in_place_;  // what words without a flag have set
   std::vector<std::string_view> known_;
 };
 

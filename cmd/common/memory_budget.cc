@@ -4,11 +4,17 @@
 #include <algorithm>
 
 #include "cmd/common/error.h"
+#include "cmd/common/input.h"
 #include "cmd/common/size_text.h"
 
 namespace trit {
 
 namespace {
+
+// Per byte of a text: itself, its ids, and those of the tokenizer, a vector that grows.
+constexpr uint64_t kTokenizingBytes = 17;
+// Shorter ones find room in what the process is said to take.
+constexpr uint64_t kShortText = 64 << 10;
 
 std::string planes_text(const char* what, uint32_t fewest, uint32_t most) {
   return fewest == most ? format("%s %u", what, most) : format("%s %u-%u", what, fewest, most);
@@ -46,22 +52,38 @@ void decide_memory(ModelFlags* flags) {
   flags->memory = budget;
 }
 
+int read_in_budget(const std::string& path, uint64_t limit, ModelFlags* flags, std::string* text) {
+  const uint64_t most = flags->memory ? *flags->memory / kTokenizingBytes + kShortText : UINT64_MAX;
+  if (const int code = read_text(path, std::min(limit, most), text)) return code;
+  if (text->size() == most)
+    return fail(TRIT_MEMORY, format("%s: expected less than %llu bytes of text, found more: "
+                                    "tokenizing takes %llu a byte, --memory allows %llu",
+                                    path.c_str(), static_cast<unsigned long long>(most),
+                                    static_cast<unsigned long long>(kTokenizingBytes),
+                                    static_cast<unsigned long long>(*flags->memory)));
+  if (flags->memory && text->size() > kShortText) flags->aside = text->size() * kTokenizingBytes;
+  return TRIT_OK;
+}
+
 int set_aside(uint64_t bytes, trit_model* model, ModelFlags* flags) {
-  const trit_model_info info = model_info(model);
-  if (info.memory_bytes == 0) return TRIT_OK;
+  if (!flags->memory) return TRIT_OK;
   flags->aside = bytes;
-  const uint64_t rest = std::max(info.memory_bytes, bytes + 1) - bytes;
-  const trit_status s = trit_model_set_memory(model, rest);
-  return s ? fail_in_budget(s, *flags) : TRIT_OK;
+  trit_status s = trit_model_set_memory(model, rest_of_budget(*flags));
+  if (s == TRIT_OK) s = trit_model_settle(model);
+  return s ? fail_in_budget(s, *flags) : check_pinned(*flags, model_info(model));
+}
+
+uint64_t rest_of_budget(const ModelFlags& flags) {
+  return std::max(*flags.memory, flags.aside + 1) - flags.aside;
 }
 
 int fail_in_budget(trit_status status, const ModelFlags& flags) {
   if (status != TRIT_MEMORY) return fail(status);
   const std::string aside = flags.aside
-                                ? format("; this command needs another %llu bytes for itself",
+                                ? format("beside %llu bytes that this command needs for itself: ",
                                          static_cast<unsigned long long>(flags.aside))
                                 : "";
-  return fail(status, trit_last_error() + aside +
+  return fail(status, aside + trit_last_error() +
                           "; a smaller -c or -ctk q8_0 -ctv q8_0 makes the cache smaller");
 }
 

@@ -14,8 +14,14 @@ namespace trit {
 
 // Before the model is opened: --memory auto becomes a number, unless planes are pinned.
 void decide_memory(ModelFlags* flags);
-// Before the session is opened: takes what the command itself needs from the budget.
+// After that, before the model is opened: appends a text as read_text() does, and sets aside what
+// tokenizing it takes.
+int read_in_budget(const std::string& path, uint64_t limit, ModelFlags* flags, std::string* text);
+// Takes what the command itself needs from now on from the budget. Once the session is open: an
+// error then names all of what is needed.
 int set_aside(uint64_t bytes, trit_model* model, ModelFlags* flags);
+// What is left of it then; flags.memory has a value.
+uint64_t rest_of_budget(const ModelFlags& flags);
 // trit_last_error(), and what was set aside when that is why.
 int fail_in_budget(trit_status status, const ModelFlags& flags);
 

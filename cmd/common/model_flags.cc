@@ -37,20 +37,6 @@ std::string pin_text(const std::optional<int64_t>& planes) {
   return planes ? std::to_string(*planes) : "all";
 }
 
-// Planes that were asked for are those that run, whatever the budget.
-int check_pinned(const ModelFlags& flags, const trit_model_info& info) {
-  const bool pinned = flags.planes || flags.head_planes;
-  if (!pinned || info.memory_bytes == 0 || info.resident_bytes == info.whole_bytes) return TRIT_OK;
-  const uint64_t needed = info.whole_bytes + flags.aside;
-  return fail(TRIT_MEMORY,
-              format("%s: memory: expected at least %llu bytes, %s, for planes %s and head planes "
-                     "%s, found %s; --planes and --head-planes pin",
-                     flags.model->c_str(), static_cast<unsigned long long>(needed),
-                     size_text(needed).c_str(), pin_text(flags.planes).c_str(),
-                     pin_text(flags.head_planes).c_str(),
-                     size_text(info.memory_bytes + flags.aside).c_str()));
-}
-
 }  // namespace
 
 void SessionCloser::operator()(trit_session* session) const {
@@ -162,10 +148,10 @@ int open_model(const ModelFlags& flags, ModelHandle* model) {
   options.io_read = *flags.io == "read";
   options.verify = *flags.verify == "full";
   options.force = flags.force;
-  if (flags.memory) options.memory_bytes = std::max<uint64_t>(1, *flags.memory);  // 0: no limit
+  if (flags.memory) options.memory_bytes = rest_of_budget(flags);
   trit_model* opened = nullptr;
   if (const trit_status s = trit_model_open(flags.model->c_str(), &options, &opened))
-    return fail(s);
+    return flags.aside ? fail_in_budget(s, flags) : fail(s);
   model->reset(opened);
   const trit_model_info info = model_info(opened);
   if (info.blocks_present < info.blocks_stored) {
@@ -186,6 +172,19 @@ trit_model_info model_info(const trit_model* model) {
   info.struct_size = sizeof info;
   trit_model_get_info(model, &info);
   return info;
+}
+
+int check_pinned(const ModelFlags& flags, const trit_model_info& info) {
+  const bool pinned = flags.planes || flags.head_planes;
+  if (!pinned || info.memory_bytes == 0 || info.resident_bytes == info.whole_bytes) return TRIT_OK;
+  const uint64_t needed = info.whole_bytes + flags.aside;
+  return fail(TRIT_MEMORY,
+              format("%s: memory: expected at least %llu bytes, %s, for planes %s and head planes "
+                     "%s, found %s; --planes and --head-planes pin",
+                     flags.model->c_str(), static_cast<unsigned long long>(needed),
+                     size_text(needed).c_str(), pin_text(flags.planes).c_str(),
+                     pin_text(flags.head_planes).c_str(),
+                     size_text(info.memory_bytes + flags.aside).c_str()));
 }
 
 int open_session(const ModelFlags& flags, trit_model* model, uint32_t default_context,

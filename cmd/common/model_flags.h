@@ -66,6 +66,8 @@ trit_model_info model_info(const trit_model* model);
 // default_context 0: min(model, 4096). Interrupts cancel this session from here on.
 int open_session(const ModelFlags& flags, trit_model* model, uint32_t default_context,
                  SessionHandle* session);
+// Planes that were asked for are those that run, whatever the budget.
+int check_pinned(const ModelFlags& flags, const trit_model_info& info);
 // On stderr what will run, and in how much memory.
 void announce(const ModelFlags& flags, const trit_model* model, const trit_session* session);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <new>
 #include <numeric>
 #include <optional>
 
@@ -334,8 +335,12 @@ Result<QuantizeReport> quantize(const QuantizeOptions& options, const QuantizePr
   if (!writer.ok()) return writer.status();
   const PartialFile& partial = writer.value()->partial();
   if (options.note && partial.is_open()) note_partial(options, partial);
-  const Status done =
-      convert_all(options, model.value(), writer->get(), &matrices, progress, cancel);
+  Status done;
+  try {
+    done = convert_all(options, model.value(), writer->get(), &matrices, progress, cancel);
+  } catch (const std::bad_alloc&) {  // what is finished is not lost
+    done = Status(Code::kMemory, options.output + ": out of memory");
+  }
   if (!done.ok()) return keep_partial(done, writer->get());
   report.file_bytes = (*writer.value()).file_bytes();
   fill_report(matrices, model->vectors, &report);

@@ -301,6 +301,7 @@ Status TokenizerImporter::read_added_token(JsonFields token, const std::string& 
 
 Result<std::vector<uint8_t>> convert_tokenizer(std::string_view json, std::string_view file,
                                                uint32_t vocab) {
+  TRIT_RETURN_IF_ERROR(refuse_lfs_pointer(json, file));
   auto document = JsonDocument::parse(json, file);
   if (!document.ok()) return document.status();
   return TokenizerImporter(document.value()->root(), file, vocab).import();

@@ -106,14 +106,23 @@ JsonFields JsonFields::object(std::string_view key) {
   return fields;
 }
 
+Status refuse_lfs_pointer(std::string_view bytes, std::string_view path) {
+  constexpr std::string_view kPointer = "version https://git-lfs.github.com/";
+  if (bytes.substr(0, kPointer.size()) != kPointer) return Status();
+  return Status(Code::kMalformed, std::string(path) +
+                                      ": a pointer of git-lfs, not the file itself: `git lfs pull` "
+                                      "in its folder brings that");
+}
+
 Result<JsonFile> JsonFile::open(const std::string& path) {
   JsonFile file;
   file.path_ = path;
   auto text = MappedFile::open(path);
   if (!text.ok()) return text.status();
   file.text_ = std::move(text.value());
-  auto document = JsonDocument::parse(
-      {reinterpret_cast<const char*>(file.text_.data()), file.text_.size()}, path);
+  const std::string_view bytes(reinterpret_cast<const char*>(file.text_.data()), file.text_.size());
+  TRIT_RETURN_IF_ERROR(refuse_lfs_pointer(bytes, path));
+  auto document = JsonDocument::parse(bytes, path);
   if (!document.ok()) return document.status();
   file.document_ = std::move(document.value());
   return file;

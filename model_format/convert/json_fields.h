@@ -16,6 +16,9 @@
 
 namespace trit {
 
+// An error where a file holds the pointer that git-lfs leaves in place of a large one.
+Status refuse_lfs_pointer(std::string_view bytes, std::string_view path);
+
 // A value as errors show it: `"32"`, `1.5`, `an array`, `nothing`.
 std::string found_text(JsonValue value);
 

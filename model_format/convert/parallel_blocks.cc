@@ -3,10 +3,11 @@
 #include "model_format/convert/parallel_blocks.h"
 
 #include <algorithm>
+#include <exception>
 #include <mutex>
 #include <new>
-#include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace trit {
@@ -27,8 +28,8 @@ struct Work {
     while (!failed && !cancel) {
       const uint64_t block = next++;
       if (block >= blocks) return;
-      const Status result = run_one(worker, block);
-      if (!result.ok()) fail(block, result);
+      Status result = run_one(worker, block);
+      if (!result.ok()) fail(block, std::move(result));
       const uint64_t finished = ++done;
       if (progress) progress(finished);
     }
@@ -43,12 +44,27 @@ struct Work {
     }
   }
 
-  void fail(uint64_t block, const Status& why) {
+  void fail(uint64_t block, Status why) {
     failed = true;
     const std::lock_guard<std::mutex> lock(mutex);
     if (block >= failed_block) return;
     failed_block = block;
-    status = why;
+    status = std::move(why);
+  }
+};
+
+// Ends its threads also where the progress throws.
+struct Threads {
+  Work* work;
+  std::vector<std::thread> list;
+
+  void join() {
+    for (std::thread& t : list)
+      if (t.joinable()) t.join();
+  }
+  ~Threads() {
+    work->failed = true;
+    join();
   }
 };
 
@@ -60,17 +76,17 @@ Status parallel_blocks(uint64_t blocks, uint32_t threads, const std::atomic<bool
   Work work(blocks, cancel);
   std::vector<BlockFunction> workers = {make_worker()};
   while (workers.size() < std::min<uint64_t>(threads, blocks)) workers.push_back(make_worker());
-  std::vector<std::thread> others;
-  others.reserve(workers.size());
+  Threads others{&work, {}};
+  others.list.reserve(workers.size());
   for (size_t i = 1; i < workers.size(); ++i) {
     try {
-      others.emplace_back([&work, &worker = workers[i]] { work.run(worker, nullptr); });
-    } catch (const std::system_error&) {
+      others.list.emplace_back([&work, &worker = workers[i]] { work.run(worker, nullptr); });
+    } catch (const std::exception&) {
       break;  // the system gives no more threads: those there are do the work
     }
   }
   work.run(workers[0], progress);
-  for (std::thread& t : others) t.join();
+  others.join();
   if (work.failed) return work.status;
   if (work.done < blocks) return Status(Code::kCancelled, "interrupted");
   return Status();

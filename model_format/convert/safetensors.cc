@@ -2,6 +2,7 @@
 // {"dtype", "shape", "data_offsets": [begin, end)} counts from the start of the data.
 #include "model_format/convert/safetensors.h"
 
+#include <dirent.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -74,6 +75,8 @@ class HeaderParser {
 
   Result<std::vector<Tensor>> parse() {
     const uint64_t size = map_.size();
+    TRIT_RETURN_IF_ERROR(
+        refuse_lfs_pointer({reinterpret_cast<const char*>(map_.data()), size}, path_));
     if (size < 8) return bad("file size", "offset 0", "at least 8 bytes", std::to_string(size));
     const uint64_t header = load_u64(map_.data());
     if (header > kMaxHeaderBytes || header > size - 8)
@@ -273,17 +276,42 @@ Result<Index> read_index(const std::string& path) {
   return index;
 }
 
+// The one file that holds everything: model.safetensors, or one of another name that is alone;
+// empty: an index tells.
+Result<std::string> single_file(const std::string& folder) {
+  const std::string usual = folder + "/model.safetensors";
+  if (file_exists(usual)) return usual;
+  if (file_exists(usual + ".index.json")) return std::string();
+  for (const char* other : {"pytorch_model.bin", "pytorch_model.bin.index.json"})
+    if (file_exists(folder + "/" + other))
+      return Status(Code::kUnsupported,
+                    folder + ": weights in " + other + " are not read; save them as safetensors");
+  std::vector<std::string> found;
+  constexpr std::string_view kEnd = ".safetensors";
+  if (DIR* listing = opendir(folder.c_str())) {
+    while (const dirent* entry = readdir(listing)) {
+      const std::string_view name = entry->d_name;
+      if (name.size() > kEnd.size() && name.substr(name.size() - kEnd.size()) == kEnd)
+        found.push_back(folder + "/" + std::string(name));
+    }
+    closedir(listing);
+  }
+  if (found.size() == 1) return found[0];
+  return Status(Code::kIo, folder +
+                               ": expected model.safetensors or model.safetensors.index.json, "
+                               "found " +
+                               std::to_string(found.size()) + " *.safetensors");
+}
+
 }  // namespace
 
 Result<Safetensors> Safetensors::open(const std::string& folder) {
-  const std::string single = folder + "/model.safetensors", index_path = single + ".index.json";
+  const std::string index_path = folder + "/model.safetensors.index.json";
   Safetensors all;
-  if (file_exists(single) || !file_exists(index_path)) {
-    for (const char* other : {"pytorch_model.bin", "pytorch_model.bin.index.json"})
-      if (!file_exists(single) && file_exists(folder + "/" + other))
-        return Status(Code::kUnsupported,
-                      folder + ": weights in " + other + " are not read; save them as safetensors");
-    TRIT_RETURN_IF_ERROR(all.add_file(single));
+  const Result<std::string> single = single_file(folder);
+  if (!single.ok()) return single.status();
+  if (!single->empty()) {
+    TRIT_RETURN_IF_ERROR(all.add_file(single.value()));
     TRIT_RETURN_IF_ERROR(all.sort_by_name());
     return all;
   }

@@ -176,7 +176,9 @@ TRIT_API trit_status trit_tokenize(const trit_model* model, const char* text, si
                                    unsigned flags, int32_t* ids, size_t capacity, size_t* needed);
 
 /* ids[count] to text[capacity] (no terminating NUL); *needed in bytes. With TRIT_PARSE_SPECIAL in
- * flags special tokens are written as their text, else left out. */
+ * flags special tokens are written as their text, else left out. A character of which only some
+ * bytes are among the ids becomes U+FFFD: whoever wants text token by token gets it whole from
+ * trit_on_text. */
 TRIT_API trit_status trit_detokenize(const trit_model* model, const int32_t* ids, size_t count,
                                      unsigned flags, char* text, size_t capacity, size_t* needed);
 
@@ -316,8 +318,8 @@ typedef struct trit_generate_result {
 
 /* Set result->struct_size = sizeof *result first. Samples and decodes from the current logits until
  * something stops it. The text of the answer is in the cache afterwards, the end token is not.
- * TRIT_OK for every trit_stop but cancelled, which is TRIT_CANCELLED. `result` may be NULL. Without
- * a tokenizer the text is always empty. */
+ * TRIT_OK for every trit_stop but cancelled, which is TRIT_CANCELLED: then the last token may be
+ * missing in the cache. `result` may be NULL. Without a tokenizer the text is always empty. */
 TRIT_API trit_status trit_session_generate(trit_session* session,
                                            const trit_generate_options* options,
                                            trit_on_text on_text, void* user,

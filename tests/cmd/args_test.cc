@@ -84,6 +84,9 @@ TEST_CASE("usage errors end with 2") {
                                              {"x", "--temp", "-1"},
                                              {"x", "--bytes", "-1"},
                                              {"x", "--kind", "c"},
+                                             {"x", "--stop", ""},
+                                             {"x", "-m", "y"},
+                                             {"-m", "y", "x"},
                                              {"x", "--verbose=1"}}) {
     CAPTURE(words);
     CHECK(parse(words).end == 2);

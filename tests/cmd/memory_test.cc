@@ -171,6 +171,27 @@ TEST_CASE("what a command needs for itself is part of the budget") {
   CHECK(blocks(many) < blocks("1") - 3);  // 12 * 4096 logits: 192 KiB
 }
 
+TEST_CASE("a text and what tokenizing it takes are part of the budget") {
+  if (kSanitized) return skip("a sanitizer has memory of its own");
+  const TempDir dir;
+  std::string text;
+  while (text.size() < 600000) text += "Once upon a time there was a small bird. ";
+  write_file(dir.path("long.txt"), text);
+  const std::vector<std::string> score = {"perplexity",         "-m",       kDemo, "-f",
+                                          dir.path("long.txt"), "--chunks", "1",   "--memory"};
+  const auto with = [&](std::vector<std::string> flags) {
+    flags.insert(flags.begin(), score.begin(), score.end());
+    return flags;
+  };
+  CHECK(tritstack(with({"24M"})).exit_code == 0);
+  check_error(with({"12M"}), 6, "beside 10");  // 17 bytes a byte, and no room for the model
+  check_error(with({"8M"}), 6, "expected less than 558");
+  CHECK(tritstack(with({"12M", "--bytes", "50K"})).exit_code == 0);
+  check_error({"run", "-m", kDemo, "-f", "/dev/zero", "--memory", "12M"}, 6, "expected less than ");
+  check_error({"run", "-m", kDemo, "-f", dir.path("long.txt"), "--memory", "24M"}, 7,
+              "the context holds 256");
+}
+
 TEST_CASE("/planes and /memory take effect in the middle of a conversation, which goes on") {
   const std::string question = "Tell me a story about a dog.\n";
   const std::string two = chat(question, {"--planes", "2"}).out, all = chat(question).out;

@@ -33,4 +33,14 @@ TEST_CASE("memory that runs out in a thread is a status and not the end of the p
   }
 }
 
+TEST_CASE("a progress that throws ends the threads before it leaves") {
+  const std::atomic<bool> never(false);
+  const auto worker = [] { return [](uint64_t) { return Status(); }; };
+  const auto progress = [](uint64_t) { throw std::bad_alloc(); };
+  constexpr uint64_t kMany = uint64_t{1} << 40;  // other threads may not end before the first
+  for (const uint32_t threads : {1u, 4u})
+    CHECK_THROWS_AS(static_cast<void>(parallel_blocks(kMany, threads, never, worker, progress)),
+                    std::bad_alloc);
+}
+
 }  // namespace trit

@@ -225,4 +225,23 @@ TEST_CASE("missing weights are an I/O error, weights in another form unsupported
   CHECK(Safetensors::open(dir.folder()).status().code() == Code::kUnsupported);
 }
 
+TEST_CASE("a lone file of weights may have another name, of two none is chosen") {
+  const TempDir dir;
+  write_file(dir.path("weights.safetensors"), small_file());
+  CHECK(Safetensors::open(dir.folder()).ok());
+  write_file(dir.path("more.safetensors"), small_file());
+  const Status two = Safetensors::open(dir.folder()).status();
+  CHECK(two.code() == Code::kIo);
+  CHECK(two.message().find("found 2 *.safetensors") != std::string::npos);
+}
+
+TEST_CASE("a pointer of git-lfs is called that") {
+  const TempDir dir;
+  write_file(dir.path("model.safetensors"),
+             "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345678\n");
+  const Status status = Safetensors::open(dir.folder()).status();
+  CHECK(status.code() == Code::kMalformed);
+  CHECK(status.message().find("git lfs pull") != std::string::npos);
+}
+
 }  // namespace trit

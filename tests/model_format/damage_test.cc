@@ -124,7 +124,7 @@ TEST_CASE("verify names the first block that a cut file lacks") {
   const Patient patient(bytes.substr(0, bytes.size() - 1));
   const auto report = verify_file(patient.path, {});
   REQUIRE_FALSE(report.ok());
-  CHECK(report.status().message().find("block layers.0.down plane 2") != std::string::npos);
+  CHECK(report.status().message().find("block layers.0.down/3") != std::string::npos);
 }
 
 TEST_CASE("bytes after the end are malformed, zeros too") {

@@ -372,7 +372,7 @@ TEST_CASE("verify finds values that are not finite in a dense block, and padding
     const Status status = verify_status(file.bytes);
     CHECK(status.code() == Code::kMalformed);
     CHECK(names(status, c.named));
-    CHECK(names(status, "block embedding plane 0"));
+    CHECK(names(status, "block embedding/1"));
   }
 }
 

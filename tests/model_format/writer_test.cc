@@ -285,6 +285,14 @@ TEST_CASE("with force a file is replaced in one step, and a link instead of what
   CHECK(entries(folder) == 2);
 }
 
+TEST_CASE("with force a name may be as long as the system allows") {
+  const TempDir folder;
+  const std::string path = folder.path(std::string(255, 'n'));
+  REQUIRE(write_whole(path, true).ok());
+  REQUIRE(write_whole(path, true).ok());
+  CHECK(entries(folder) == 1);
+}
+
 TEST_CASE("folders, devices and paths that cannot be are refused") {
   const TempDir folder;
   CHECK(write_whole(folder.folder(), true).code() == Code::kUsage);

@@ -234,19 +234,27 @@ TEST_CASE("a cancel ends a generation, one without a running call is forgotten")
   trit_session* s = o.open();
   trit_session_cancel(s);  // nothing runs
   REQUIRE(trit_session_prompt(s, kPrompt.data(), kPrompt.size()) == TRIT_OK);
-  const auto cancel_now = [](const char*, size_t, int32_t, void* user) {
-    trit_session_cancel(static_cast<trit_session*>(user));
-    return 0;
+  int answer = 0;
+  struct User {
+    trit_session* session;
+    int* answer;
+  } user = {s, &answer};
+  const auto cancel_now = [](const char*, size_t, int32_t, void* given) {
+    trit_session_cancel(static_cast<User*>(given)->session);
+    return *static_cast<User*>(given)->answer;
   };
   trit_generate_options options = generate_options(-1);
   options.ignore_end = 1;
   trit_generate_result result = {};
   result.struct_size = sizeof result;
-  CHECK(trit_session_generate(s, &options, cancel_now, s, &result) == TRIT_CANCELLED);
-  CHECK(result.stop == TRIT_STOP_CANCELLED);
-  CHECK(result.tokens == 1);
-  CHECK(trit_session_position(s) == kPrompt.size());
-  CHECK(trit_session_logits(s) == nullptr);
+  for (answer = 0; answer < 2; ++answer) {  // also where the callback stops the answer too
+    REQUIRE(trit_session_prompt(s, kPrompt.data(), kPrompt.size()) == TRIT_OK);
+    CHECK(trit_session_generate(s, &options, cancel_now, &user, &result) == TRIT_CANCELLED);
+    CHECK(result.stop == TRIT_STOP_CANCELLED);
+    CHECK(result.tokens == 1);
+    CHECK(trit_session_position(s) == kPrompt.size());
+    CHECK(trit_session_logits(s) == nullptr);
+  }
   REQUIRE(trit_session_prompt(s, kPrompt.data(), kPrompt.size()) == TRIT_OK);
   CHECK(trit_session_logits(s) != nullptr);
 }

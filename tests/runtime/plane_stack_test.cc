@@ -4,6 +4,7 @@
 #include "runtime/plane_stack.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -325,6 +326,51 @@ TEST_CASE("a file cut while planes come in keeps those in use and says why") {
   }
   CHECK(seen);
 }
+
+#ifdef __linux__
+// Reads of the open file `path` fail while this lives.
+struct Unreadable {
+  explicit Unreadable(const std::string& path) {
+    for (int fd = 3; fd < 256 && fd_ < 0; ++fd) {
+      char name[4096];
+      const std::string link = "/proc/self/fd/" + std::to_string(fd);
+      const ssize_t n = readlink(link.c_str(), name, sizeof name);
+      if (n > 0 && std::string_view(name, static_cast<size_t>(n)) == path) fd_ = fd;
+    }
+    REQUIRE(fd_ >= 0);
+    saved_ = dup(fd_);
+    const int write_only = open(path.c_str(), O_WRONLY | O_CLOEXEC);
+    REQUIRE(dup2(write_only, fd_) == fd_);
+    close(write_only);
+  }
+  ~Unreadable() {
+    dup2(saved_, fd_);
+    close(saved_);
+  }
+  int fd_ = -1, saved_ = -1;
+};
+
+TEST_CASE("what could not be read is read again when it is asked for again, not taken as read") {
+  const TempDir dir;
+  const std::string path = dir.path("m.trit");
+  const LargeAtBase large(path, IoMode::kRead);
+  REQUIRE(large.planes().set_prefix(kAll - 1).ok());
+  REQUIRE(large.planes().settle().ok());
+  auto pass = large.planes().current();  // as a long pass holds it: nothing leaves
+  REQUIRE(large.planes().set_prefix(kBase).ok());
+  {
+    const Unreadable unreadable(path);
+    REQUIRE(large.planes().set_prefix(kAll).ok());
+    usleep(100000);  // the read fails by then; settle() would wait for the pass
+  }
+  REQUIRE(large.planes().set_prefix(kAll).ok());
+  pass.reset();
+  static_cast<void>(large.planes().settle());  // tells the error once
+  REQUIRE(large.planes().set_prefix(kAll).ok());
+  REQUIRE(large.planes().settle().ok());
+  CHECK(logits_of(large.session.get()) == logits_of_cut(path, kAll, {}));
+}
+#endif
 
 TEST_CASE("prefixes that no file has are refused") {
   const TempDir dir;
