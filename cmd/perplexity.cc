@@ -33,8 +33,7 @@ struct PerplexityFlags {
 
 CommandLine command_line(PerplexityFlags* f) {
   const std::vector<Flag> own = {
-      {"-f, --file", "FILE",
-       "the text (-: standard input); to tokenize it takes 17 bytes of --memory a byte",
+      {"-f, --file", "FILE", "the text (-: standard input); a byte of it counts 17 in --memory",
        TextTarget{&f->file, {}}, kRequired},
       {"--bytes", "SIZE", "read only so much of the text", SizeTarget{&f->bytes}},
       {"--chunks", "N", "most windows; -1: all", IntegerTarget{&f->chunks, -1, INT32_MAX}},

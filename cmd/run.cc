@@ -31,8 +31,7 @@ CommandLine command_line(RunOptions* o) {
       {"-p, --prompt", "TEXT", "the prompt; piped input is appended (</dev/null: none)",
        TextTarget{&o->prompt, {}}},
       {"-f, --file", "FILE",
-       "read the prompt from a file (-: standard input); over 64K it takes 17 bytes of --memory a "
-       "byte",
+       "read the prompt from a file (-: standard input); over 64K a byte counts 17 in --memory",
        TextTarget{&o->file, {}}},
       {"--tokens", "IDS", "token ids such as 1,2,3 as the prompt; ids come out",
        TextTarget{&o->tokens, {}}},

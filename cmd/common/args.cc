@@ -170,9 +170,10 @@ class ArgumentWalk {
     if (positional_.empty()) return usage_error(command_, "unexpected argument " + quoted(word));
     const Flag& flag = *positional_.front();
     positional_.erase(positional_.begin());
-    if (text_of(flag) && *text_of(flag))  // a flag has said it
-      return usage_error(command_, "unexpected argument " + quoted(word));
-    if (text_of(flag)) in_place_.push_back(text_of(flag));
+    if (const auto* text = text_of(flag)) {
+      if (*text) return usage_error(command_, "unexpected argument " + quoted(word));  // a flag's
+      in_place_.push_back(text);
+    }
     return set(flag, flag.names, word);
   }
 

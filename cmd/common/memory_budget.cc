@@ -11,7 +11,8 @@ namespace trit {
 
 namespace {
 
-// Per byte of a text: itself, its ids, and those of the tokenizer, a vector that grows.
+// Per byte of a text: itself, its ids, and those of the tokenizer, a vector that grows. Not a
+// bound: the symbols of words that are long (bpe.h) take as much again.
 constexpr uint64_t kTokenizingBytes = 17;
 // Shorter ones find room in what the process is said to take.
 constexpr uint64_t kShortText = 64 << 10;
@@ -57,7 +58,7 @@ int read_in_budget(const std::string& path, uint64_t limit, ModelFlags* flags, s
   if (const int code = read_text(path, std::min(limit, most), text)) return code;
   if (text->size() == most)
     return fail(TRIT_MEMORY, format("%s: expected less than %llu bytes of text, found more: "
-                                    "tokenizing takes %llu a byte, --memory allows %llu",
+                                    "tokenizing counts %llu a byte, --memory allows %llu",
                                     path.c_str(), static_cast<unsigned long long>(most),
                                     static_cast<unsigned long long>(kTokenizingBytes),
                                     static_cast<unsigned long long>(*flags->memory)));
@@ -67,9 +68,11 @@ int read_in_budget(const std::string& path, uint64_t limit, ModelFlags* flags, s
 
 int set_aside(uint64_t bytes, trit_model* model, ModelFlags* flags) {
   if (!flags->memory) return TRIT_OK;
+  const bool gives_back = bytes < flags->aside;
   flags->aside = bytes;
   trit_status s = trit_model_set_memory(model, rest_of_budget(*flags));
-  if (s == TRIT_OK) s = trit_model_settle(model);
+  // Planes leave at once; those that come in are awaited, so that the first pass has them too.
+  if (s == TRIT_OK && gives_back) s = trit_model_settle(model);
   return s ? fail_in_budget(s, *flags) : check_pinned(*flags, model_info(model));
 }
 

@@ -151,7 +151,7 @@ int open_model(const ModelFlags& flags, ModelHandle* model) {
   if (flags.memory) options.memory_bytes = rest_of_budget(flags);
   trit_model* opened = nullptr;
   if (const trit_status s = trit_model_open(flags.model->c_str(), &options, &opened))
-    return flags.aside ? fail_in_budget(s, flags) : fail(s);
+    return fail(s);
   model->reset(opened);
   const trit_model_info info = model_info(opened);
   if (info.blocks_present < info.blocks_stored) {
