@@ -85,6 +85,7 @@ void Encoder::encode_word(std::string_view word) {
     }
   }
   after_unknown_ = false;
+  merger_.reserve(word.size());
   if (section_.header().kind == TokenizerKind::kByteLevel) {
     add_bytes(word);
   } else {
