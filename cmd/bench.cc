@@ -110,6 +110,7 @@ int read_counts(const char* flag, const std::vector<std::string>& texts, int64_t
 int read_plan(const BenchFlags& f, BenchPlan* plan) {
   plan->flags = f.model;
   plan->flags.head_planes = f.head_planes;
+  plan->flags.smaller = "fewer tokens (-p, -n, -d) or -ctk q8_0 -ctv q8_0 make the cache smaller";
   plan->repetitions = static_cast<uint32_t>(*f.repetitions);
   constexpr int64_t kMost = 1 << 22;
   if (const int code = read_counts("-p", f.prompts, 0, kMost, {512}, &plan->prompts)) return code;

@@ -40,9 +40,10 @@ struct Measured {
   std::vector<uint64_t> samples_ns;
   uint64_t peak_rss_bytes = 0;
   std::string name, architecture, encoding, default_cache;
-  uint64_t weight_bytes = 0, parameters = 0, kv_position_bytes = 0;
+  uint64_t kv_position_bytes = 0;
   uint64_t layer_weights = 0, head_weights = 0;  // each multiplies once per token
-  uint32_t planes = 0, head_planes = 0, chunk = 0;
+  ResidentPlanes planes;
+  uint32_t chunk = 0;
 };
 
 struct Rooflines {
@@ -92,10 +93,7 @@ void describe(const Model& model, const Session& session, Measured* m) {
   const auto set = model.planes().current();
   m->encoding = encoding_name(set->weights.layers[0].q.encoding);
   m->default_cache = model.dense_f32() ? "f32" : "f16";
-  m->weight_bytes = set->resident.weight_bytes;
-  m->parameters = set->resident.parameters;
-  m->planes = set->resident.layers;
-  m->head_planes = set->resident.head;
+  m->planes = set->resident;
   m->kv_position_bytes = session.cache_position_bytes();
   m->chunk = session.chunk();
   m->head_weights = size_of(set->weights.head);
@@ -158,7 +156,7 @@ int run_once(const BenchPlan& plan, const Test& test, trit_model* model, Measure
 // keys and values so far; in a prompt both once per chunk.
 double bytes_per_token(const Test& test, const Measured& m) {
   const double kv = static_cast<double>(m.kv_position_bytes);
-  const double weights = static_cast<double>(m.weight_bytes);
+  const double weights = static_cast<double>(m.planes.weight_bytes);
   const uint32_t chunk = test.prompt ? m.chunk : 1;
   double bytes = 0;
   for (uint32_t done = 0; done < test.tokens();) {
@@ -187,6 +185,11 @@ std::string parameters_text(double count) {
   return count < 1e9 ? format("%.2f M", count / 1e6) : format("%.2f B", count / 1e9);
 }
 
+// "3+4", or "2-3+3" where not all have as many.
+std::string planes_text(const ResidentPlanes& r) {
+  return range_text(r.fewest_layers, r.layers) + "+" + range_text(r.fewest_head, r.head);
+}
+
 BenchRow make_row(const BenchPlan& plan, const Test& test, const Measured& m,
                   const Rooflines& roof) {
   std::vector<double> speeds, times;
@@ -202,7 +205,6 @@ BenchRow make_row(const BenchPlan& plan, const Test& test, const Measured& m,
   const auto cache = [&](const std::optional<std::string>& type) {
     return type.value_or(m.default_cache);
   };
-  const std::string isa = trit_kernel_level();
   BenchRow row;
   row.fields = {{"build_version", std::string(trit_version())},
                 {"cpu_info", cpu_name()},
@@ -210,10 +212,12 @@ BenchRow make_row(const BenchPlan& plan, const Test& test, const Measured& m,
                 {"model_name", m.name},
                 {"model_type", m.architecture},
                 {"encoding", m.encoding},
-                {"model_size", m.weight_bytes},
-                {"model_n_params", m.parameters},
-                {"planes", uint64_t{m.planes}},
-                {"head_planes", uint64_t{m.head_planes}},
+                {"model_size", m.planes.weight_bytes},
+                {"model_n_params", m.planes.parameters},
+                {"planes", uint64_t{m.planes.layers}},
+                {"fewest_planes", uint64_t{m.planes.fewest_layers}},
+                {"head_planes", uint64_t{m.planes.head}},
+                {"fewest_head_planes", uint64_t{m.planes.fewest_head}},
                 {"n_ubatch", uint64_t{m.chunk}},
                 {"n_threads", uint64_t{test.threads}},
                 {"type_k", cache(plan.flags.cache_k)},
@@ -230,7 +234,7 @@ BenchRow make_row(const BenchPlan& plan, const Test& test, const Measured& m,
                 {"median_ts", middle},
                 {"samples_ns", m.samples_ns},
                 {"samples_ts", speeds},
-                {"isa", isa},
+                {"isa", std::string(trit_kernel_level())},
                 {"bytes_per_token", bytes},
                 {"kv_bytes_per_position", m.kv_position_bytes},
                 {"gbps", bytes * average / 1e9},
@@ -241,10 +245,10 @@ BenchRow make_row(const BenchPlan& plan, const Test& test, const Measured& m,
                 {"peak_rss_bytes", m.peak_rss_bytes}};
   row.columns = {
       {"model", m.name},
-      {"size", format("%.1f MiB", static_cast<double>(m.weight_bytes) / (1 << 20))},
-      {"params", parameters_text(static_cast<double>(m.parameters))},
-      {"planes", format("%u+%u %s", m.planes, m.head_planes, m.encoding.c_str())},
-      {"isa", isa},
+      {"size", format("%.1f MiB", static_cast<double>(m.planes.weight_bytes) / (1 << 20))},
+      {"params", parameters_text(static_cast<double>(m.planes.parameters))},
+      {"planes", planes_text(m.planes) + " " + m.encoding},
+      {"isa", std::string(trit_kernel_level())},
       {"threads", format("%u", test.threads)},
       {"test", test.name()},
       {"t/s", format("%.2f ± %.2f", average, deviation)},

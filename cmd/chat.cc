@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "cmd/commands.h"
 #include "cmd/common/args.h"
@@ -52,6 +53,12 @@ CommandLine command_line(ChatFlags* f) {
                      sampling_flags(&f->sampling))};
 }
 
+std::string trimmed(const std::string& text) {
+  constexpr const char* kBlank = " \t\r\n";
+  const size_t begin = std::min(text.find_first_not_of(kBlank), text.size());
+  return text.substr(begin, text.find_last_not_of(kBlank) + 1 - begin);
+}
+
 class Chat;
 struct ChatCommand {
   const char* name;
@@ -62,7 +69,8 @@ struct ChatCommand {
 
 class Chat {
  public:
-  Chat(const ChatFlags& flags, trit_model* model, Conversation* conversation, bool terminal)
+  Chat(const ChatFlags& flags, trit_model* model, const trit_session* session,
+       Conversation* conversation, bool terminal)
       : watch_(flags.model, model,
                terminal ? PressureWatch::Lines::kHeld : PressureWatch::Lines::kAtOnce),
         flags_(flags),
@@ -70,7 +78,8 @@ class Chat {
         conversation_(conversation),
         terminal_(terminal),
         edits_lines_(terminal && has_cursor(STDERR_FILENO)),
-        reader_(terminal ? "> " : "") {
+        longest_line_(longest_message(trit_session_context(session))),
+        reader_(terminal ? "> " : "", longest_line_) {
     if (flags.system) conversation_->set_system(without_nul(*flags.system));
   }
 
@@ -109,6 +118,7 @@ class Chat {
   trit_model* model_;
   Conversation* conversation_;
   const bool terminal_, edits_lines_;
+  const size_t longest_line_;
   LineEditor editor_;
   LineReader reader_;
   int code_ = TRIT_OK;
@@ -133,8 +143,19 @@ int Chat::run() {
     watch_.show_held();
     const LineEnd end = read(&line);
     if (end == LineEnd::kEnd) break;
+    if (end == LineEnd::kError) return fail_io("standard input", "read", errno);
     if (end == LineEnd::kInterrupt)
       return terminal_ ? TRIT_CANCELLED : fail(TRIT_CANCELLED, "interrupted");
+    if (line.size() > longest_line_) {
+      Answer refused;
+      refused.code = TRIT_LIMIT;
+      refused.message = format(
+          "the message is longer than %zu bytes, eight for each token of the "
+          "context",
+          longest_line_);
+      after_answer(refused);
+      continue;
+    }
     if (line.find_first_not_of(" \t\r\n") == std::string::npos || take_command(line)) continue;
     conversation_->add_question(without_nul(line));
     answer();
@@ -145,12 +166,12 @@ int Chat::run() {
 // Whether the line was a command, or looks like one.
 bool Chat::take_command(const std::string& line) {
   if (line[0] != '/') return false;
-  const size_t space = std::min(line.find_first_of(" \n"), line.size());
+  const size_t space = std::min(line.find_first_of(" \t\n"), line.size());
   const std::string name = line.substr(0, space);
   std::vector<std::string_view> names;
   for (const ChatCommand& command : kCommands) {
     if (name == command.name) {
-      (this->*command.act)(line.substr(std::min(space + 1, line.size())));
+      (this->*command.act)(trimmed(line.substr(space)));
       return true;
     }
     names.emplace_back(command.name);
@@ -219,7 +240,7 @@ void Chat::after_change(trit_status status) {
 
 std::string Chat::in_use() const {
   const trit_model_info info = model_info(model_);
-  return planes_in_use(flags_.model, info) + "; " + memory_in_use(flags_.model, info);
+  return planes_in_use(flags_.model, info) + "; " + memory_in_use(info);
 }
 
 void Chat::stats(const std::string&) {
@@ -270,7 +291,7 @@ int chat_command(int argc, char** argv) {
     note(std::string(model_info(model.get()).name) +
          ": type a message; /help lists commands, Ctrl-D leaves");
   }
-  return Chat(flags, model.get(), &conversation, terminal).run();
+  return Chat(flags, model.get(), session.get(), &conversation, terminal).run();
 }
 
 }  // namespace trit

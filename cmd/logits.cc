@@ -107,10 +107,10 @@ int write_logits(const TokenIds& ids, size_t chunk, size_t vocab, trit_session* 
 
 // The ids and where they came from, for errors.
 int read_ids(const std::optional<std::string>& tokens, const std::optional<std::string>& file,
-             uint32_t vocab, TokenIds* ids) {
+             uint32_t vocab, const ModelFlags& flags, TokenIds* ids) {
   if (tokens) return parse_ids(*tokens, "logits: --tokens", TRIT_USAGE, vocab, ids);
   std::string list;
-  if (const int code = read_text(*file, UINT64_MAX, &list)) return code;
+  if (const int code = read_in_budget(*file, UINT64_MAX, flags, &list)) return code;
   return parse_ids(list, *file, TRIT_MALFORMED, vocab, ids);
 }
 
@@ -155,12 +155,12 @@ int logits_command(int argc, char** argv) {
   if (const int code = open_model(flags, &model)) return code;
   const uint32_t vocab = model_info(model.get()).vocab;
   TokenIds ids;
-  if (const int code = read_ids(tokens, tokens_file, vocab, &ids)) return code;
+  if (const int code = read_ids(tokens, tokens_file, vocab, flags, &ids)) return code;
   const size_t chunk = std::max(kChunk, static_cast<size_t>(flags.chunk.value_or(0)));
   const size_t kept = std::min(chunk, ids.size()) * vocab * sizeof(float);
+  if (const int code = set_aside(kept, model.get(), &flags)) return code;
   SessionHandle session;
   if (const int code = open_session(flags, model.get(), 0, &session)) return code;
-  if (const int code = set_aside(kept, model.get(), &flags)) return code;
   if (const int code = check_prompt(ids, model.get(), session.get())) return code;
 
   LogitsOutput output;

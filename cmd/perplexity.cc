@@ -33,7 +33,7 @@ struct PerplexityFlags {
 
 CommandLine command_line(PerplexityFlags* f) {
   const std::vector<Flag> own = {
-      {"-f, --file", "FILE", "the text (-: standard input); a byte of it counts 17 in --memory",
+      {"-f, --file", "FILE", "the text (-: standard input); a byte of it counts 34 in --memory",
        TextTarget{&f->file, {}}, kRequired},
       {"--bytes", "SIZE", "read only so much of the text", SizeTarget{&f->bytes}},
       {"--chunks", "N", "most windows; -1: all", IntegerTarget{&f->chunks, -1, INT32_MAX}},
@@ -64,8 +64,8 @@ struct Text {
   int32_t bos = -1;  // -1: the tokenizer adds none
 };
 
-int read_bytes(PerplexityFlags* f, std::string* bytes) {
-  if (const int code = read_in_budget(*f->file, f->bytes.value_or(UINT64_MAX), &f->model, bytes))
+int read_bytes(const PerplexityFlags& f, std::string* bytes) {
+  if (const int code = read_in_budget(*f.file, f.bytes.value_or(UINT64_MAX), f.model, bytes))
     return code;
   // A cut character at the end, at most 3 bytes of it.
   for (size_t cut = 1; cut <= 3 && cut <= bytes->size(); ++cut) {
@@ -221,21 +221,24 @@ int perplexity_command(int argc, char** argv) {
   if (const auto end = parse_args(command_line(&flags), argc, argv)) return *end;
   catch_interrupts();
   decide_memory(&flags.model);
-  std::string bytes;
-  if (const int code = read_bytes(&flags, &bytes)) return code;
   ModelHandle model, reference;
   SessionHandle session, reference_session;
   if (const int code = open_model(flags.model, &model)) return code;
+  std::string bytes;
+  if (const int code = read_bytes(flags, &bytes)) return code;
+  const size_t vocab = model_info(model.get()).vocab;
+  const uint64_t threads =
+      static_cast<uint64_t>(flags.model.threads.value_or(default_thread_count()));
+  const uint64_t scoring = kScoredTokens * vocab * sizeof(float) + (threads - 1) * kThreadBytes;
+  const uint64_t reading =
+      std::max(tokenizing_bytes(bytes), bytes.size() * (1 + 2 * sizeof(int32_t)));
+  if (const int code = set_aside(reading + scoring, model.get(), &flags.model)) return code;
   if (const int code = open_session(flags.model, model.get(), kDefaultContext, &session))
     return code;
   Text text;
   if (const int code = read_tokens(flags, model.get(), bytes, &text)) return code;
   if (!flags.reference) std::string().swap(bytes);
-  const size_t vocab = model_info(model.get()).vocab;
-  const uint64_t threads =
-      static_cast<uint64_t>(flags.model.threads.value_or(default_thread_count()));
-  const uint64_t kept = kScoredTokens * vocab * sizeof(float) + bytes.capacity() +
-                        2 * text.ids.size() * sizeof(int32_t) + (threads - 1) * kThreadBytes;
+  const uint64_t kept = scoring + bytes.capacity() + 2 * text.ids.size() * sizeof(int32_t);
   if (const int code = set_aside(kept, model.get(), &flags.model)) return code;
   const size_t context = trit_session_context(session.get());
   if (context < 4) return fail(TRIT_USAGE, "perplexity: -c: expected at least 4 tokens");

@@ -26,10 +26,8 @@ std::string shape_text(const SessionShape& shape) {
                 cache_name(shape.cache_v), shape.threads);
 }
 
-std::string range_text(const PlaneRange& range) {
-  if (range.most == 0) return "dense";
-  return range.least == range.most ? std::to_string(range.most)
-                                   : format("%u-%u", range.least, range.most);
+std::string planes_text(const PlaneRange& range) {
+  return range.most == 0 ? "dense" : range_text(range.least, range.most);
 }
 
 std::string count_text(uint64_t weights) {
@@ -105,7 +103,7 @@ void print_rows(const Plan& plan) {
     const Prefix& p = plan.prefixes[i];
     const bool chosen = i == plan.chosen;
     std::string line = format("%c %-7s %-6s %12s %12s %12.2f %12s", chosen ? '>' : ' ',
-                              range_text(p.layers).c_str(), range_text(p.head).c_str(),
+                              planes_text(p.layers).c_str(), planes_text(p.head).c_str(),
                               unit.number(p.memory).c_str(),
                               unit.number(plan.memory.use(p.blocks).weights).c_str(),
                               bits_per_weight(plan, p), quality_text(plan, p.quality).c_str());

@@ -12,6 +12,7 @@
 #include "cmd/common/model_flags.h"
 #include "cmd/common/output.h"
 #include "cmd/common/terminal.h"
+#include "cmd/common/timings.h"
 
 namespace trit {
 
@@ -31,7 +32,7 @@ CommandLine command_line(RunOptions* o) {
       {"-p, --prompt", "TEXT", "the prompt; piped input is appended (</dev/null: none)",
        TextTarget{&o->prompt, {}}},
       {"-f, --file", "FILE",
-       "read the prompt from a file (-: standard input); over 64K a byte counts 17 in --memory",
+       "read the prompt from a file (-: standard input); over 16K a byte counts 34 in --memory",
        TextTarget{&o->file, {}}},
       {"--tokens", "IDS", "token ids such as 1,2,3 as the prompt; ids come out",
        TextTarget{&o->tokens, {}}},
@@ -66,17 +67,17 @@ int check(const RunOptions& o) {
   return TRIT_OK;
 }
 
-int read_prompt(RunOptions* o, std::string* prompt) {
-  if (o->tokens) return TRIT_OK;
-  *prompt = o->prompt.value_or("");
-  if (o->file) {
-    if (const int code = read_in_budget(*o->file, UINT64_MAX, &o->model, prompt)) return code;
+int read_prompt(const RunOptions& o, std::string* prompt) {
+  if (o.tokens) return TRIT_OK;
+  *prompt = o.prompt.value_or("");
+  if (o.file) {
+    if (const int code = read_in_budget(*o.file, UINT64_MAX, o.model, prompt)) return code;
   }
-  if (o->file == "-" || !stdin_is_piped()) return TRIT_OK;
+  if (o.file == "-" || !stdin_is_piped()) return TRIT_OK;
   pollfd input = {STDIN_FILENO, POLLIN, 0};
   if (!prompt->empty() && poll(&input, 1, 1000) == 0)
     note("waiting for standard input, which is appended to the prompt; </dev/null: nothing is");
-  return read_in_budget("-", UINT64_MAX, &o->model, prompt);
+  return read_in_budget("-", UINT64_MAX, o.model, prompt);
 }
 
 int tokenize_prompt(const RunOptions& o, std::string prompt, const trit_model* model,
@@ -140,17 +141,19 @@ const char* stop_name(trit_stop stop) {
   return "";
 }
 
-void print_json(const Completion& c, trit_stop stop, size_t prompt_tokens, uint64_t seed) {
+void print_json(const Completion& c, trit_stop stop, const Timings& timings, uint64_t seed) {
   JsonWriter out;
   out.begin_object().member("text", c.text).key("ids").begin_array();
   for (const int32_t id : c.ids) out.value(id);
-  out.end_array().member("prompt_tokens", uint64_t{prompt_tokens});
+  out.end_array().member("prompt_tokens", uint64_t{timings.prompt_tokens});
+  out.member("prompt_seconds", timings.prompt_seconds);
+  out.member("answer_seconds", timings.answer_seconds);
   out.member("stop", stop_name(stop)).member("seed", seed).end_object();
   print(out.text() + "\n");
 }
 
-int complete(const RunOptions& o, const trit_model* model, trit_session* session,
-             size_t prompt_tokens, uint64_t seed) {
+int complete(const RunOptions& o, const trit_model* model, trit_session* session, Timings timings,
+             uint64_t seed) {
   std::vector<const char*> stops;
   for (const std::string& stop : o.stops) stops.push_back(stop.c_str());
   trit_generate_options options;
@@ -162,15 +165,18 @@ int complete(const RunOptions& o, const trit_model* model, trit_session* session
   Completion completion{o};
   trit_generate_result result = {};
   result.struct_size = sizeof result;
+  const Stopwatch time;
   const trit_status s = trit_session_generate(session, &options, on_text, &completion, &result);
+  timings.answer_tokens = result.tokens;
+  timings.answer_seconds = time.seconds();
   if (o.json) {
-    if (s == TRIT_OK || s == TRIT_CANCELLED)
-      print_json(completion, result.stop, prompt_tokens, seed);
+    if (s == TRIT_OK || s == TRIT_CANCELLED) print_json(completion, result.stop, timings, seed);
   } else if (o.tokens ||
              (completion.terminal && !completion.text.empty() && completion.text.back() != '\n')) {
     print("\n");
   }
   if (!flush_output()) return TRIT_OK;  // main says why
+  if (o.model.verbose) note(timings.text());
   if (interrupted()) return fail(TRIT_CANCELLED, "interrupted");
   if (s) return fail(s);
   const uint32_t context = trit_session_context(session);
@@ -188,15 +194,16 @@ int run_command(int argc, char** argv) {
   if (const int code = check(options)) return code;
   catch_interrupts();
   decide_memory(&options.model);
-  std::string text;
-  if (const int code = read_prompt(&options, &text)) return code;
   ModelHandle model;
   if (const int code = open_model(options.model, &model)) return code;
+  std::string text;
+  if (const int code = read_prompt(options, &text)) return code;
+  if (const int code = set_aside(tokenizing_bytes(text), model.get(), &options.model)) return code;
+  SessionHandle session;
+  if (const int code = open_session(options.model, model.get(), 0, &session)) return code;
   TokenIds prompt;
   if (const int code = tokenize_prompt(options, std::move(text), model.get(), &prompt)) return code;
   if (prompt.empty()) return fail(TRIT_USAGE, "run: the prompt is empty");
-  SessionHandle session;
-  if (const int code = open_session(options.model, model.get(), 0, &session)) return code;
   uint64_t seed = 0;
   if (const int code =
           set_sampling(options.sampling, options.model.verbose, model.get(), session.get(), &seed))
@@ -209,10 +216,12 @@ int run_command(int argc, char** argv) {
   announce(options.model, model.get(), session.get());
   PressureWatch watch(options.model, model.get(), PressureWatch::Lines::kAtOnce);
   if (interrupted()) return fail(TRIT_CANCELLED, "interrupted");
+  const Stopwatch time;
   if (const trit_status s =
           trit_session_prefill(session.get(), prompt.data(), prompt.size(), nullptr))
     return fail(s);
-  return complete(options, model.get(), session.get(), prompt.size(), seed);
+  const Timings timings = {prompt.size(), 0, time.seconds(), 0};
+  return complete(options, model.get(), session.get(), timings, seed);
 }
 
 }  // namespace trit

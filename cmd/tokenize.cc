@@ -3,6 +3,7 @@
 #include "cmd/common/args.h"
 #include "cmd/common/error.h"
 #include "cmd/common/input.h"
+#include "cmd/common/memory_budget.h"
 #include "cmd/common/model_flags.h"
 #include "cmd/common/output.h"
 #include "cmd/common/terminal.h"
@@ -71,7 +72,7 @@ int tokenize_command(int argc, char** argv) {
   if (ids_to_decode) return decode(model.get(), *ids_to_decode, special_flag, json);
   std::string text = prompt.value_or("");
   if (file) {
-    if (const int code = read_text(*file, UINT64_MAX, &text)) return code;
+    if (const int code = read_in_budget(*file, UINT64_MAX, flags, &text)) return code;
   }
   TokenIds ids;
   const unsigned bos_flag = bos ? unsigned{TRIT_ADD_BOS} : 0u;

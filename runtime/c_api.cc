@@ -110,7 +110,8 @@ trit_status trit_model_open(const char* path, const trit_model_options* options,
     trit_model_options_init(&o);
     TRIT_RETURN_IF_ERROR(read_options(options, &o));
     ModelOptions model_options;
-    model_options.planes = {{o.planes, o.head_planes}, o.memory_bytes, o.force != 0};
+    model_options.planes = {
+        {o.planes, o.head_planes}, o.memory_bytes, o.force != 0, o.all_planes != 0};
     model_options.io = o.io_read ? IoMode::kRead : IoMode::kAuto;
     model_options.verify = o.verify != 0;
     auto opened = Model::open(path, model_options);
@@ -175,6 +176,13 @@ trit_status trit_model_set_memory(trit_model* model, uint64_t bytes) {
   return guarded([&]() -> Status {
     TRIT_REQUIRE(model);
     return model->model->planes().set_budget(bytes);
+  });
+}
+
+trit_status trit_model_set_aside(trit_model* model, uint64_t bytes) {
+  return guarded([&]() -> Status {
+    TRIT_REQUIRE(model);
+    return model->model->planes().set_aside(bytes);
   });
 }
 

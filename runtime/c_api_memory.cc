@@ -23,13 +23,12 @@ trit_status trit_available_memory(uint64_t* available, uint64_t* budget, char* w
   });
 }
 
-trit_status trit_model_watch_memory(trit_model* model, uint64_t aside_bytes,
-                                    trit_on_planes on_planes, void* user) {
+trit_status trit_model_watch_memory(trit_model* model, trit_on_planes on_planes, void* user) {
   return guarded([&]() -> Status {
     TRIT_REQUIRE(model);
     const std::lock_guard<std::mutex> lock(model->watch_mutex);
     model->watch.reset();  // two would each set the budget
-    auto watch = ModelWatch::start(model->model, aside_bytes, [=](ModelWatch::Reason reason) {
+    auto watch = ModelWatch::start(model->model, [=](ModelWatch::Reason reason) {
       if (on_planes) on_planes(static_cast<trit_planes_reason>(reason), user);
     });
     if (!watch.ok()) return watch.status();

@@ -19,10 +19,11 @@ namespace {
 constexpr uint64_t kProcessBytes = uint64_t{21} << 18;
 // What a process that opens a model has yet to touch: kernels, heap.
 constexpr uint64_t kProcessGrowth = uint64_t{1} << 19;
-// What a program keeps of a token in a conversation and needs while it makes ids of its text:
-// measured with chat. Short contexts have room in what the process takes.
-constexpr uint64_t kTokenTextBytes = 64;
-constexpr uint32_t kShortContext = 8192;
+// What a program keeps of a token in a conversation and needs while it makes ids of its text: eight
+// bytes of text, 34 each to tokenize them (text/bpe.h), and copies. Short contexts have room in
+// what the process takes.
+constexpr uint64_t kTokenTextBytes = 320;
+constexpr uint32_t kShortContext = 2048;
 
 uint64_t round_up(uint64_t bytes, uint64_t unit) {
   return (bytes + unit - 1) / unit * unit;

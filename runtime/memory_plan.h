@@ -52,9 +52,10 @@ struct MemoryUse {
   uint64_t cache = 0;        // keys and values of the whole context
   uint64_t activations = 0;  // and all else that sessions work in
   uint64_t threads = 0;      // their stacks
+  uint64_t aside = 0;        // what the program says that it needs besides
 
   uint64_t total() const {
-    return process + head + tokenizer + weights + cache + activations + threads;
+    return process + head + tokenizer + weights + cache + activations + threads + aside;
   }
 };
 
@@ -71,6 +72,7 @@ class MemoryPlan {
   // Sessions that run at once, each counted in full.
   void add(const MemoryUse& session);
   void remove(const MemoryUse& session);
+  void set_aside(uint64_t bytes) { fixed_.aside = bytes; }
 
   // With the first `blocks` blocks of the stored order, base_blocks() to all.
   MemoryUse use(size_t blocks) const;

@@ -6,21 +6,16 @@
 
 namespace trit {
 
-ModelWatch::ModelWatch(std::shared_ptr<const Model> model, uint64_t aside_bytes,
-                       const OnChange& on_change)
-    : model_(std::move(model)),
-      aside_bytes_(aside_bytes),
-      on_change_(on_change),
-      blocks_(model_->planes().figures().blocks) {}
+ModelWatch::ModelWatch(std::shared_ptr<const Model> model, const OnChange& on_change)
+    : model_(std::move(model)), on_change_(on_change), blocks_(model_->planes().figures().blocks) {}
 
 Result<std::unique_ptr<ModelWatch>> ModelWatch::start(std::shared_ptr<const Model> model,
-                                                      uint64_t aside_bytes,
                                                       const OnChange& on_change,
                                                       const std::string& root) {
-  std::unique_ptr<ModelWatch> watch(new ModelWatch(std::move(model), aside_bytes, on_change));
+  std::unique_ptr<ModelWatch> watch(new ModelWatch(std::move(model), on_change));
   const uint64_t budget = watch->model_->planes().figures().budget_bytes;
   auto memory = MemoryWatch::start(
-      budget ? budget + aside_bytes : UINT64_MAX,
+      budget ? budget : UINT64_MAX,
       [raw = watch.get()](uint64_t bytes, Pressure reason) {
         raw->set_budget(bytes, static_cast<Reason>(reason));
       },
@@ -33,7 +28,6 @@ Result<std::unique_ptr<ModelWatch>> ModelWatch::start(std::shared_ptr<const Mode
 void ModelWatch::set_budget(uint64_t bytes, Reason reason) {
   PlaneStack& planes = model_->planes();
   const PlaneStack::Figures figures = planes.figures();
-  bytes = bytes > aside_bytes_ ? bytes - aside_bytes_ : 0;
   const bool forced = figures.budget_bytes != 0 && figures.budget_bytes < figures.smallest_bytes;
   if (forced && bytes < figures.smallest_bytes) return;  // has no planes to give
   // The base stays in any case; a session that opens meanwhile makes that larger.

@@ -22,22 +22,20 @@ class ModelWatch {
   using OnChange = std::function<void(Reason reason)>;
 
   // From now on, until it is destroyed; the budget stays as it is then. A model without a budget
-  // gets the automatic one. `aside_bytes`: of what is available, never for the model. `root`: see
-  // linux_files.h.
+  // gets the automatic one. `root`: see linux_files.h.
   static Result<std::unique_ptr<ModelWatch>> start(std::shared_ptr<const Model> model,
-                                                   uint64_t aside_bytes, const OnChange& on_change,
+                                                   const OnChange& on_change,
                                                    const std::string& root = "");
   ModelWatch(const ModelWatch&) = delete;
   ModelWatch& operator=(const ModelWatch&) = delete;
 
  private:
-  ModelWatch(std::shared_ptr<const Model> model, uint64_t aside_bytes, const OnChange& on_change);
+  ModelWatch(std::shared_ptr<const Model> model, const OnChange& on_change);
   void set_budget(uint64_t bytes, Reason reason);
   void look();
   void tell();
 
   const std::shared_ptr<const Model> model_;
-  const uint64_t aside_bytes_;
   const OnChange on_change_;
   size_t blocks_;                  // of the prefix, when last looked at
   std::optional<Reason> pending_;  // of a change that has not come about yet

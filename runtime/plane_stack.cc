@@ -61,6 +61,7 @@ struct PlaneStack::Published {
 PlaneStack::PlaneStack(const ModelReader& reader, const PlaneOptions& options)
     : reader_(reader),
       force_(options.force),
+      all_planes_(options.all_planes),
       plan_(reader, options.caps),
       budget_(options.budget_bytes),
       pinned_blocks_(reader.blocks().size()),
@@ -73,7 +74,7 @@ Result<std::unique_ptr<PlaneStack>> PlaneStack::open(const ModelReader& reader,
   TRIT_RETURN_IF_ERROR(check_caps(reader, options.caps));
   std::unique_ptr<PlaneStack> stack(new PlaneStack(reader, options));
   stack->whole_blocks_ = reader.whole_blocks();
-  // A budget too small for the base is refused when a session says how much it needs in all.
+  // A budget that is too small is refused when a session says how much it needs in all.
   const Result<PlaneSelection> first =
       stack->choose(stack->plan_, stack->budget_, stack->whole_blocks_);
   stack->target_ = first.ok() ? first.value() : PlaneSelection{reader.base_blocks(), options.caps};
@@ -124,26 +125,32 @@ size_t PlaneStack::whole_blocks_now() const {
   return whole;
 }
 
-Status PlaneStack::too_small(const MemoryPlan& plan, uint64_t budget) const {
-  const MemoryUse use = plan.use(reader_.base_blocks());
+Status PlaneStack::too_small(const MemoryPlan& plan, size_t least, uint64_t budget) const {
+  const MemoryUse use = plan.use(least);
   const auto part = [](const char* name, uint64_t bytes) {
     return std::string(", ") + name + " " + size_text(bytes);
   };
   return Status(Code::kMemory,
                 reader_.path() + ": memory: expected at least " + std::to_string(use.total()) +
-                    " bytes (" + size_text(use.total()) + part("base planes", use.weights) +
+                    " bytes (" + size_text(use.total()) +
+                    part(all_planes_ ? "planes" : "base planes", use.weights) +
                     part("cache", use.cache) + part("activations", use.activations + use.threads) +
                     part("tokenizer and tables", use.head + use.tokenizer) +
-                    part("process", use.process) + "), found " + size_text(budget));
+                    part("process", use.process + use.aside) + "), found " + size_text(budget));
 }
 
 Result<PlaneSelection> PlaneStack::choose(const MemoryPlan& plan, uint64_t budget,
                                           size_t most) const {
   if (budget == 0) return PlaneSelection{most, plan.caps()};
-  if (const auto fits = plan.longest_prefix(budget, most))
-    return PlaneSelection{*fits, plan.caps()};
-  if (!force_ || reader_.file()->io() != IoMode::kMap) return too_small(plan, budget);
-  return PlaneSelection{reader_.base_blocks(), plan.caps()};
+  const size_t least = least_blocks(most);
+  if (plan.bytes(least) <= budget)
+    return PlaneSelection{plan.longest_prefix(budget, most).value(), plan.caps()};
+  if (!force_ || reader_.file()->io() != IoMode::kMap) return too_small(plan, least, budget);
+  return PlaneSelection{least, plan.caps()};
+}
+
+uint64_t PlaneStack::smallest() const {
+  return plan_.bytes(least_blocks(std::min(whole_blocks_, pinned_blocks_)));
 }
 
 PlaneStack::SetPointer PlaneStack::publish(const PlaneSelection& selection) {
@@ -196,6 +203,16 @@ Status PlaneStack::set_budget(uint64_t bytes) {
   return Status();
 }
 
+Status PlaneStack::set_aside(uint64_t bytes) {
+  SetPointer old;
+  const Lock lock(mutex_);
+  MemoryPlan plan = plan_;
+  plan.set_aside(bytes);
+  if (claimed_) TRIT_RETURN_IF_ERROR(ask(plan, budget_, pinned_blocks_, &old));
+  plan_ = std::move(plan);
+  return Status();
+}
+
 Status PlaneStack::look_at_file() {
   SetPointer old;
   const Lock lock(mutex_);
@@ -240,7 +257,7 @@ PlaneStack::Figures PlaneStack::figures() const {
   Figures f;
   f.budget_bytes = budget_;
   f.resident_bytes = plan_.bytes(current_->selection.blocks);
-  f.smallest_bytes = plan_.smallest();
+  f.smallest_bytes = smallest();
   f.whole_bytes = plan_.bytes(whole_blocks_);
   f.blocks = current_->selection.blocks;
   f.whole_blocks = whole_blocks_;
@@ -320,7 +337,7 @@ bool PlaneStack::surplus() const {
 }
 
 bool PlaneStack::reclaimable() const {
-  return budget_ != 0 && plan_.smallest() > budget_;
+  return budget_ != 0 && smallest() > budget_;
 }
 
 bool PlaneStack::filled(const PlaneSelection& planes) const {

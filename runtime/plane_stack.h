@@ -33,6 +33,8 @@ struct PlaneOptions {
   uint64_t budget_bytes = 0;  // of the whole process; 0: no limit
   // Where not even the base fits: run all the same, from pages that the system takes back.
   bool force = false;
+  // Refuse a budget that does not hold all planes that the caps let in, rather than use fewer.
+  bool all_planes = false;
 };
 
 class SessionMemory;
@@ -58,6 +60,8 @@ class PlaneStack {
   // Each looks at the size of the file again: blocks that a download has brought since can join.
   // An error (kMemory, kUsage) changes nothing.
   Status set_budget(uint64_t bytes);
+  // What the program needs for itself; only noted until a session says what is needed in all.
+  Status set_aside(uint64_t bytes);
   Status look_at_file();
   Status set_caps(const PlaneCaps& caps);
   // At most the first `blocks` blocks, whatever the budget.
@@ -72,7 +76,7 @@ class PlaneStack {
 
   struct Figures {
     uint64_t budget_bytes;    // 0: none
-    uint64_t resident_bytes;  // the plan's, with the set in use and all sessions
+    uint64_t resident_bytes;  // the plan's, with the set in use, all sessions, what is set aside
     uint64_t smallest_bytes;  // the least budget that works, with all sessions
     uint64_t whole_bytes;     // the least that leaves nothing out
     size_t blocks;            // the prefix in use
@@ -95,7 +99,10 @@ class PlaneStack {
   // Both return the set that is current no more: its release takes the lock.
   [[nodiscard]] SetPointer set_target(const PlaneSelection& target);
   [[nodiscard]] SetPointer publish(const PlaneSelection& selection);
-  Status too_small(const MemoryPlan& plan, uint64_t budget) const;
+  Status too_small(const MemoryPlan& plan, size_t least, uint64_t budget) const;
+  // The shortest prefix that may be in use when the first `most` blocks are here.
+  size_t least_blocks(size_t most) const { return all_planes_ ? most : reader_.base_blocks(); }
+  uint64_t smallest() const;
   size_t whole_blocks_now() const;
   void release_set();
   void give_back(SessionMemory* session);
@@ -113,7 +120,7 @@ class PlaneStack {
   bool filled(const PlaneSelection& planes) const;
 
   const ModelReader& reader_;
-  const bool force_;
+  const bool force_, all_planes_;
   MappedFile file_;  // the blocks; after open only the thread changes it
 
   mutable std::mutex mutex_;

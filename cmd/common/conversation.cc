@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "cmd/common/error.h"
 #include "cmd/common/interrupt.h"
@@ -12,20 +11,6 @@
 #include "cmd/common/terminal.h"
 
 namespace trit {
-
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-double per_second(size_t tokens, double seconds) {
-  return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
-}
-
-}  // namespace
 
 Conversation::Conversation(const trit_model* model, trit_session* session, trit_reasoning reasoning,
                            int32_t max_tokens, const std::vector<std::string>& stops,
@@ -53,28 +38,26 @@ void Conversation::clear() {
 }
 
 std::string Conversation::stats() const {
-  return format(
-      "context %u of %u tokens; prompt %zu tokens in %.2f s (%.1f per second), answer "
-      "%zu tokens in %.2f s (%.1f per second)",
-      trit_session_position(session_), trit_session_context(session_), prompt_tokens_,
-      prompt_seconds_, per_second(prompt_tokens_, prompt_seconds_), answer_tokens_, answer_seconds_,
-      per_second(answer_tokens_, answer_seconds_));
+  return format("context %u of %u tokens; ", trit_session_position(session_),
+                trit_session_context(session_)) +
+         timings_.text();
 }
 
-trit_status Conversation::render(TokenIds* ids) const {
+trit_status Conversation::render(size_t first_turn, TokenIds* ids) const {
   std::vector<trit_message> messages;
   if (!system_.empty()) messages.push_back({"system", system_.c_str()});
-  for (const Turn& turn : turns_) {
+  for (size_t i = first_turn; i < turns_.size(); ++i) {
+    const Turn& turn = turns_[i];
     messages.push_back({"user", turn.question.c_str()});
     if (turn.answered) messages.push_back({"assistant", turn.answer.c_str()});
   }
   return tokenize_chat(model_, messages, chat_options_, ids);
 }
 
-// What can be done about a full context; a single turn leaves nothing to forget.
-std::string Conversation::remedies() const {
-  std::string text = turns_.size() == 1 ? "; this turn alone fills it" : "; /clear starts afresh";
-  if (turns_.size() > 1 && !drops_oldest_) text += ", --drop-oldest forgets old turns";
+// What can be done about a context that `turns` fill; a single one leaves nothing to forget.
+std::string Conversation::remedies(size_t turns) const {
+  std::string text = turns == 1 ? "; this turn alone fills it" : "; /clear starts afresh";
+  if (turns > 1 && !drops_oldest_) text += ", --drop-oldest forgets old turns";
   return text + larger_context(model_, trit_session_context(session_));
 }
 
@@ -89,33 +72,46 @@ Answer Conversation::prepare() {
   // Dropping leaves room for an answer; without it, room for one token will do.
   const size_t wanted = max_tokens_ >= 0 ? static_cast<size_t>(max_tokens_) : context / 2;
   const size_t room = drops_oldest_ ? std::min(wanted, context / 2) : 1;
+  const size_t last = drops_oldest_ ? turns_.size() - 1 : 0;
   Answer answer;
-  for (;;) {
-    if (const trit_status s = render(&answer.prompt)) {
+  for (size_t first = 0;; ++first) {
+    if (const trit_status s = render(first, &answer.prompt)) {
       take_back(&answer, s, trit_last_error());
       return answer;
     }
-    if (answer.prompt.size() + room <= context) return answer;
-    if (!drops_oldest_ || turns_.size() == 1) break;
-    turns_.erase(turns_.begin());
-    ++answer.dropped_turns;
+    const bool fits = answer.prompt.size() + room <= context;
+    if (!fits && first < last) continue;
+    if (fits || answer.prompt.size() < context) {
+      turns_.erase(turns_.begin(), turns_.begin() + static_cast<ptrdiff_t>(first));
+      answer.dropped_turns = static_cast<int>(first);
+      return answer;
+    }
+    const std::string full =
+        format("the context is full: the conversation has %zu tokens, the context holds %zu",
+               answer.prompt.size(), context);
+    take_back(&answer, TRIT_LIMIT, full + remedies(turns_.size() - first));
+    return answer;
   }
-  if (answer.prompt.size() < context) return answer;
-  take_back(&answer, TRIT_LIMIT,
-            format("the context is full: the conversation has %zu tokens, the context holds %zu",
-                   answer.prompt.size(), context) +
-                remedies());
-  return answer;
+}
+
+size_t Conversation::shared_with_cache(const TokenIds& prompt) const {
+  const size_t held = std::min<size_t>(cached_.size(), trit_session_position(session_));
+  const auto end = cached_.begin() + static_cast<ptrdiff_t>(held);
+  const auto differs = std::mismatch(cached_.begin(), end, prompt.begin(), prompt.end()).first;
+  // The last token is computed in any case.
+  return std::min(static_cast<size_t>(differs - cached_.begin()), prompt.size() - 1);
 }
 
 void Conversation::generate(Answer* answer) {
-  const Clock::time_point start = Clock::now();
+  const size_t shared = shared_with_cache(answer->prompt);
+  const Stopwatch prompt_time;
   if (const trit_status s =
           trit_session_prompt(session_, answer->prompt.data(), answer->prompt.size())) {
     return take_back(answer, s, trit_last_error());
   }
-  prompt_tokens_ = answer->prompt.size();
-  prompt_seconds_ = seconds_since(start);
+  timings_.prompt_tokens = answer->prompt.size() - shared;
+  timings_.prompt_seconds = prompt_time.seconds();
+  cached_ = answer->prompt;
 
   trit_generate_options options;
   trit_generate_options_init(&options);
@@ -126,10 +122,10 @@ void Conversation::generate(Answer* answer) {
   result.struct_size = sizeof result;
   held_newlines_ = 0;
   turns_.back().answered = true;
-  const Clock::time_point first_token = Clock::now();
+  const Stopwatch answer_time;
   const trit_status s = trit_session_generate(session_, &options, on_text, this, &result);
-  answer_tokens_ = result.tokens;
-  answer_seconds_ = seconds_since(first_token);
+  timings_.answer_tokens = result.tokens;
+  timings_.answer_seconds = answer_time.seconds();
   print("\n");
   if (s != TRIT_OK || interrupted()) {
     answer->code = interrupted() ? TRIT_CANCELLED : s;
@@ -137,12 +133,13 @@ void Conversation::generate(Answer* answer) {
   } else if (result.stop == TRIT_STOP_CONTEXT) {
     answer->code = TRIT_LIMIT;
     answer->message = format("the context of %u tokens is full", trit_session_context(session_));
-    answer->message += remedies();
+    answer->message += remedies(turns_.size());
   }
 }
 
-int Conversation::on_text(const char* text, size_t bytes, int32_t, void* user) {
+int Conversation::on_text(const char* text, size_t bytes, int32_t id, void* user) {
   auto* self = static_cast<Conversation*>(user);
+  if (id >= 0) self->cached_.push_back(id);
   self->turns_.back().answer.append(text, bytes);
   self->print_piece({text, bytes});
   return flush_output() && !interrupted() ? 0 : 1;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cmd/common/model_flags.h"
+#include "cmd/common/timings.h"
 
 namespace trit {
 
@@ -46,8 +47,9 @@ class Conversation {
     std::string question, answer;
     bool answered;
   };
-  trit_status render(TokenIds* ids) const;
-  std::string remedies() const;
+  trit_status render(size_t first_turn, TokenIds* ids) const;
+  std::string remedies(size_t turns) const;
+  size_t shared_with_cache(const TokenIds& prompt) const;
   void take_back(Answer* answer, int code, std::string message);
   static int on_text(const char* text, size_t bytes, int32_t id, void* user);
   void print_piece(std::string_view piece);
@@ -62,8 +64,8 @@ class Conversation {
   std::vector<Turn> turns_;
   const bool terminal_;
   size_t held_newlines_ = 0;  // an answer ends with exactly one
-  size_t prompt_tokens_ = 0, answer_tokens_ = 0;
-  double prompt_seconds_ = 0, answer_seconds_ = 0;
+  TokenIds cached_;           // the last prompt and answer: where the cache is shorter, its start
+  Timings timings_;           // of the last answer
 };
 
 }  // namespace trit

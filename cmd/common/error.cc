@@ -1,10 +1,12 @@
-// See error.h. Messages may quote files and arguments; whatever reaches here becomes one line.
+// See error.h. Messages may quote files and arguments; whatever reaches here becomes one line
+// of UTF-8 that does nothing to a terminal.
 #include "cmd/common/error.h"
 
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
 
+#include "cmd/common/terminal.h"
 #include "model_format/status.h"
 
 namespace trit {
@@ -16,7 +18,7 @@ void print_line(std::string_view prefix, std::string_view message) {
   for (char& c : line) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
   }
-  line += '\n';
+  line = safe_for_terminal(line) + '\n';
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
@@ -53,6 +55,10 @@ std::string format(const char* pattern, ...) {
   va_end(again);
   va_end(arguments);
   return text;
+}
+
+std::string range_text(uint32_t least, uint32_t most) {
+  return least == most ? format("%u", most) : format("%u-%u", least, most);
 }
 
 std::string joined(const std::vector<std::string>& words) {

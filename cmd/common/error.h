@@ -4,6 +4,7 @@
 #ifndef TRITSTACK_CMD_COMMON_ERROR_H_
 #define TRITSTACK_CMD_COMMON_ERROR_H_
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,7 @@ void note(std::string_view message);
 
 // printf into a string.
 __attribute__((format(printf, 1, 2))) std::string format(const char* pattern, ...);
+std::string range_text(uint32_t least, uint32_t most);      // "2-3", or "3" where both are
 std::string joined(const std::vector<std::string>& words);  // "a, b"
 
 }  // namespace trit

@@ -169,19 +169,10 @@ LineEditor::Step LineEditor::take(unsigned char byte) {
   if (byte == control('Z')) suspend();
   if (byte == 0x1b) escape_sequence();
   if (byte == '\t') buffer_.insert(" ");
-  if (byte >= 0x20 && byte != 0x7f) insert_character(byte);
+  // A character comes byte by byte: what is not UTF-8 must not swallow what follows.
+  const char character = static_cast<char>(byte);
+  if (byte >= 0x20 && byte != 0x7f) buffer_.insert({&character, 1});
   return Step::kMore;
-}
-
-void LineEditor::insert_character(unsigned char lead) {
-  std::string character(1, static_cast<char>(lead));
-  int left = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc0 ? 1 : 0;
-  for (; left > 0; --left) {
-    const int next = typed_.next();
-    if (next < 0) break;
-    character += static_cast<char>(next);
-  }
-  buffer_.insert(character);
 }
 
 // ESC [ A and its like (ESC O A on some terminals); what is not known is read and ignored.
@@ -291,25 +282,23 @@ LineEnd LineReader::read(std::string* line) {
 }
 
 LineEnd LineReader::read_line(std::string* line) {
-  char block[4096];
-  size_t searched = 0;
+  line->clear();
   for (;;) {
-    const size_t newline = pending_.find('\n', searched);
-    if (newline != std::string::npos) {
-      *line = pending_.substr(0, newline);
-      pending_.erase(0, newline + 1);
-      break;
-    }
-    searched = pending_.size();
+    const size_t newline = pending_.find('\n');
+    const size_t end = std::min(newline, pending_.size());
+    line->append(pending_, 0, std::min(end, most_ + 1 - line->size()));
+    pending_.erase(0, end + 1);
+    if (newline != std::string::npos) break;
+    char block[4096];
     const ssize_t n = interrupted() ? -1 : ::read(STDIN_FILENO, block, sizeof block);
     if (interrupted()) return LineEnd::kInterrupt;
     if (n > 0) {
-      pending_.append(block, static_cast<size_t>(n));
-    } else if (n == 0 || errno != EINTR) {
-      if (pending_.empty()) return LineEnd::kEnd;
-      line->swap(pending_);
-      pending_.clear();
+      pending_.assign(block, static_cast<size_t>(n));
+    } else if (n == 0) {
+      if (line->empty()) return LineEnd::kEnd;
       break;
+    } else if (errno != EINTR) {
+      return LineEnd::kError;
     }
   }
   if (!line->empty() && line->back() == '\r') line->pop_back();

@@ -39,7 +39,7 @@ class LineBuffer {
   size_t cursor_ = 0;  // in bytes, always between characters
 };
 
-enum class LineEnd { kLine, kEnd, kInterrupt };
+enum class LineEnd { kLine, kEnd, kInterrupt, kError /* in errno */ };
 
 // Bytes of standard input, taken from the system as many as there are.
 class TypedBytes {
@@ -61,7 +61,6 @@ class LineEditor {
  private:
   enum class Step { kMore, kLine, kEnd, kInterrupt };
   Step take(unsigned char byte);
-  void insert_character(unsigned char lead);
   void escape_sequence();
   void paste();
   void recall(int direction);
@@ -76,17 +75,18 @@ class LineEditor {
 };
 
 // Lines of a pipe, a file or a terminal without a cursor, which shows `prompt`: without the newline
-// (or CR LF). kEnd after the last.
+// (or CR LF), of one that has more than `most` bytes the first most + 1. kEnd after the last.
 class LineReader {
  public:
-  explicit LineReader(const char* prompt) : prompt_(prompt) {}
+  LineReader(const char* prompt, size_t most) : prompt_(prompt), most_(most) {}
   LineEnd read(std::string* line);
 
  private:
   LineEnd read_line(std::string* line);
 
   const char* prompt_;
-  std::string pending_;
+  const size_t most_;
+  std::string pending_;  // read, and not part of a line yet
 };
 
 }  // namespace trit

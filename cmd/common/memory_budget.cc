@@ -6,20 +6,18 @@
 #include "cmd/common/error.h"
 #include "cmd/common/input.h"
 #include "cmd/common/size_text.h"
+#include "model_format/utf8.h"
 
 namespace trit {
 
 namespace {
 
-// Per byte of a text: itself, its ids, and those of the tokenizer, a vector that grows. Not a
-// bound: the symbols of words that are long (bpe.h) take as much again.
-constexpr uint64_t kTokenizingBytes = 17;
+// Of a text, per byte of UTF-8: itself, a copy, the largest array of ids; symbols and candidates of
+// one word that is all of it (28, bpe.h). Bytes that are not UTF-8 become three each. Not counted:
+// that some rare characters grow when they are normalised.
+constexpr uint64_t kTokenizingBytes = 34;
 // Shorter ones find room in what the process is said to take.
-constexpr uint64_t kShortText = 64 << 10;
-
-std::string planes_text(const char* what, uint32_t fewest, uint32_t most) {
-  return fewest == most ? format("%s %u", what, most) : format("%s %u-%u", what, fewest, most);
-}
+constexpr uint64_t kShortText = 16 << 10;
 
 std::string asked_text(uint32_t used, const std::optional<int64_t>& asked) {
   if (asked.value_or(0) <= used) return "";
@@ -53,47 +51,51 @@ void decide_memory(ModelFlags* flags) {
   flags->memory = budget;
 }
 
-int read_in_budget(const std::string& path, uint64_t limit, ModelFlags* flags, std::string* text) {
-  const uint64_t most = flags->memory ? *flags->memory / kTokenizingBytes + kShortText : UINT64_MAX;
+uint64_t tokenizing_bytes(const std::string& text) {
+  if (text.size() <= kShortText) return 0;
+  return text.size() * (is_utf8(text) ? 1 : 3) * kTokenizingBytes;
+}
+
+int read_in_budget(const std::string& path, uint64_t limit, const ModelFlags& flags,
+                   std::string* text) {
+  uint64_t budget = 0;
+  trit_available_memory(nullptr, &budget, nullptr, 0, nullptr);
+  budget = flags.memory.value_or(budget);
+  const uint64_t most = budget / kTokenizingBytes + kShortText;
   if (const int code = read_text(path, std::min(limit, most), text)) return code;
   if (text->size() == most)
     return fail(TRIT_MEMORY, format("%s: expected less than %llu bytes of text, found more: "
-                                    "tokenizing counts %llu a byte, --memory allows %llu",
+                                    "each counts %llu, of %llu bytes of memory",
                                     path.c_str(), static_cast<unsigned long long>(most),
                                     static_cast<unsigned long long>(kTokenizingBytes),
-                                    static_cast<unsigned long long>(*flags->memory)));
-  if (flags->memory && text->size() > kShortText) flags->aside = text->size() * kTokenizingBytes;
+                                    static_cast<unsigned long long>(budget)));
   return TRIT_OK;
 }
 
 int set_aside(uint64_t bytes, trit_model* model, ModelFlags* flags) {
-  if (!flags->memory) return TRIT_OK;
   const bool gives_back = bytes < flags->aside;
   flags->aside = bytes;
-  trit_status s = trit_model_set_memory(model, rest_of_budget(*flags));
+  trit_status s = trit_model_set_aside(model, bytes);
   // Planes leave at once; those that come in are awaited, so that the first pass has them too.
   if (s == TRIT_OK && gives_back) s = trit_model_settle(model);
-  return s ? fail_in_budget(s, *flags) : check_pinned(*flags, model_info(model));
+  return s ? fail_in_budget(s, *flags) : TRIT_OK;
 }
 
-uint64_t rest_of_budget(const ModelFlags& flags) {
-  return std::max(*flags.memory, flags.aside + 1) - flags.aside;
+size_t longest_message(uint32_t context) {
+  return std::max<size_t>(size_t{context} * 8, kShortText);
 }
 
 int fail_in_budget(trit_status status, const ModelFlags& flags) {
   if (status != TRIT_MEMORY) return fail(status);
-  const std::string aside = flags.aside
-                                ? format("beside %llu bytes that this command needs for itself: ",
-                                         static_cast<unsigned long long>(flags.aside))
-                                : "";
-  return fail(status, aside + trit_last_error() +
-                          "; a smaller -c or -ctk q8_0 -ctv q8_0 makes the cache smaller");
+  return fail(status, std::string(trit_last_error()) +
+                          (flags.pinned() ? "; --planes and --head-planes pin planes" : "") + "; " +
+                          flags.smaller);
 }
 
 std::string planes_in_use(const ModelFlags& flags, const trit_model_info& info) {
   if (info.dense) return info.dense_f32 ? "dense f32" : "dense bf16";
-  const std::string layers = planes_text("planes", info.fewest_planes, info.planes),
-                    head = planes_text("head planes", info.fewest_head_planes, info.head_planes);
+  const std::string layers = "planes " + range_text(info.fewest_planes, info.planes),
+                    head = "head planes " + range_text(info.fewest_head_planes, info.head_planes);
   if (info.prefix_blocks < info.blocks_present)
     return layers + ", " + head +
            format(", %u of %u blocks", info.blocks_in_use, info.blocks_stored);
@@ -101,13 +103,11 @@ std::string planes_in_use(const ModelFlags& flags, const trit_model_info& info) 
          asked_text(info.head_planes, flags.head_planes);
 }
 
-std::string memory_in_use(const ModelFlags& flags, const trit_model_info& info) {
-  const uint64_t used = info.resident_bytes + flags.aside;
-  const std::string text = "memory " + SizeUnit(used).text(used);
+std::string memory_in_use(const trit_model_info& info) {
+  const std::string text = "memory " + SizeUnit(info.resident_bytes).text(info.resident_bytes);
   if (info.memory_bytes == 0) return text + ", no limit";
-  const uint64_t budget = info.memory_bytes + flags.aside;
   const bool slow = info.memory_bytes < info.smallest_bytes;
-  return text + " of " + SizeUnit(budget).text(budget) +
+  return text + " of " + SizeUnit(info.memory_bytes).text(info.memory_bytes) +
          (slow ? ": too little, so slow, from pages that the system takes back" : "");
 }
 
@@ -125,8 +125,7 @@ PressureWatch::PressureWatch(const ModelFlags& flags, trit_model* model, Lines l
 
 void PressureWatch::start() {
   // A watch that the system refuses is no reason not to run.
-  if (!flags_.no_pressure &&
-      trit_model_watch_memory(model_, flags_.aside, on_planes, this) != TRIT_OK)
+  if (!flags_.no_pressure && trit_model_watch_memory(model_, on_planes, this) != TRIT_OK)
     note(trit_last_error());
 }
 
@@ -144,8 +143,7 @@ void PressureWatch::on_planes(trit_planes_reason reason, void* user) {
   auto* self = static_cast<PressureWatch*>(user);
   const trit_model_info info = model_info(self->model_);
   const std::string line = std::string(reason_text(reason)) + ": " +
-                           planes_in_use(self->flags_, info) + "; " +
-                           memory_in_use(self->flags_, info);
+                           planes_in_use(self->flags_, info) + "; " + memory_in_use(info);
   if (self->lines_ == Lines::kAtOnce) return note(line);
   const std::lock_guard<std::mutex> lock(self->mutex_);
   self->held_.push_back(line);

@@ -14,21 +14,24 @@ namespace trit {
 
 // Before the model is opened: --memory auto becomes a number, unless planes are pinned.
 void decide_memory(ModelFlags* flags);
-// After that, before the model is opened: appends a text as read_text() does, and sets aside what
-// tokenizing it takes.
-int read_in_budget(const std::string& path, uint64_t limit, ModelFlags* flags, std::string* text);
-// Takes what the command itself needs from now on from the budget. Once the session is open: an
-// error then names all of what is needed.
+// After that: appends to a text as read_text() does, no more of it than --memory has room for.
+int read_in_budget(const std::string& path, uint64_t limit, const ModelFlags& flags,
+                   std::string* text);
+// What tokenizing a text takes, to be set aside meanwhile; 0 for one that needs no counting.
+uint64_t tokenizing_bytes(const std::string& text);
+// Takes what the command itself needs from now on from the budget. Best before the session opens,
+// whose error then names all that is needed.
 int set_aside(uint64_t bytes, trit_model* model, ModelFlags* flags);
-// What is left of it then; flags.memory has a value.
-uint64_t rest_of_budget(const ModelFlags& flags);
-// trit_last_error(), and what was set aside when that is why.
+// The most bytes of one message of a conversation: what a session counts for the text of a context
+// (runtime/memory_plan.cc) is enough to tokenize it.
+size_t longest_message(uint32_t context);
+// trit_last_error(), and what helps when memory is why.
 int fail_in_budget(trit_status status, const ModelFlags& flags);
 
 // "planes 2-3, head planes 3, 75 of 88 blocks"; where more were asked for than there are, that too.
 std::string planes_in_use(const ModelFlags& flags, const trit_model_info& info);
 // "memory 10.1 MiB of 10.5 MiB".
-std::string memory_in_use(const ModelFlags& flags, const trit_model_info& info);
+std::string memory_in_use(const trit_model_info& info);
 // Behind that: why an automatic budget is what it is, and the flag that repeats it.
 std::string budget_reason(const ModelFlags& flags);
 

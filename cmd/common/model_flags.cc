@@ -33,10 +33,6 @@ const char* cache_name(const std::optional<std::string>& name, const trit_model_
   return name ? name->c_str() : info.dense_f32 ? "f32" : "f16";
 }
 
-std::string pin_text(const std::optional<int64_t>& planes) {
-  return planes ? std::to_string(*planes) : "all";
-}
-
 }  // namespace
 
 void SessionCloser::operator()(trit_session* session) const {
@@ -148,7 +144,8 @@ int open_model(const ModelFlags& flags, ModelHandle* model) {
   options.io_read = *flags.io == "read";
   options.verify = *flags.verify == "full";
   options.force = flags.force;
-  if (flags.memory) options.memory_bytes = rest_of_budget(flags);
+  options.all_planes = flags.pinned();
+  options.memory_bytes = flags.memory.value_or(0);
   trit_model* opened = nullptr;
   if (const trit_status s = trit_model_open(flags.model->c_str(), &options, &opened))
     return fail(s);
@@ -174,19 +171,6 @@ trit_model_info model_info(const trit_model* model) {
   return info;
 }
 
-int check_pinned(const ModelFlags& flags, const trit_model_info& info) {
-  const bool pinned = flags.planes || flags.head_planes;
-  if (!pinned || info.memory_bytes == 0 || info.resident_bytes == info.whole_bytes) return TRIT_OK;
-  const uint64_t needed = info.whole_bytes + flags.aside;
-  return fail(TRIT_MEMORY,
-              format("%s: memory: expected at least %llu bytes, %s, for planes %s and head planes "
-                     "%s, found %s; --planes and --head-planes pin",
-                     flags.model->c_str(), static_cast<unsigned long long>(needed),
-                     size_text(needed).c_str(), pin_text(flags.planes).c_str(),
-                     pin_text(flags.head_planes).c_str(),
-                     size_text(info.memory_bytes + flags.aside).c_str()));
-}
-
 int open_session(const ModelFlags& flags, trit_model* model, uint32_t default_context,
                  SessionHandle* session) {
   const trit_model_info info = model_info(model);
@@ -203,7 +187,7 @@ int open_session(const ModelFlags& flags, trit_model* model, uint32_t default_co
     return fail_in_budget(s, flags);
   session->reset(opened);
   cancel_on_interrupt(opened);
-  return check_pinned(flags, model_info(model));
+  return TRIT_OK;
 }
 
 void announce(const ModelFlags& flags, const trit_model* model, const trit_session* session) {
@@ -216,7 +200,7 @@ void announce(const ModelFlags& flags, const trit_model* model, const trit_sessi
   if (context > info.max_context)
     line += format(" (the model was made for %u tokens)", info.max_context);
   note(line);
-  if (info.memory_bytes) note(memory_in_use(flags, info) + budget_reason(flags));
+  if (info.memory_bytes) note(memory_in_use(info) + budget_reason(flags));
 }
 
 int set_sampling(const SamplingFlags& flags, bool verbose, const trit_model* model,

@@ -36,6 +36,11 @@ struct ModelFlags {
   // Not flags, but what became of them:
   std::string memory_reason;  // why an automatic budget is what it is; empty: it was given
   uint64_t aside = 0;         // bytes of the budget that the command needs beside the model
+  // What is said to make a session smaller.
+  std::string smaller = "a smaller -c or -ctk q8_0 -ctv q8_0 makes the cache smaller";
+
+  // Planes that were asked for are those that run, whatever the budget.
+  bool pinned() const { return planes.value_or(0) > 0 || head_planes.value_or(0) > 0; }
 };
 std::vector<Flag> model_flags(ModelFlags* flags);    // which model, how it is opened
 std::vector<Flag> session_flags(ModelFlags* flags);  // how it is run
@@ -66,8 +71,6 @@ trit_model_info model_info(const trit_model* model);
 // default_context 0: min(model, 4096). Interrupts cancel this session from here on.
 int open_session(const ModelFlags& flags, trit_model* model, uint32_t default_context,
                  SessionHandle* session);
-// Planes that were asked for are those that run, whatever the budget.
-int check_pinned(const ModelFlags& flags, const trit_model_info& info);
 // On stderr what will run, and in how much memory.
 void announce(const ModelFlags& flags, const trit_model* model, const trit_session* session);
 

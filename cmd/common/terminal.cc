@@ -9,6 +9,8 @@
 #include <atomic>
 #include <cstdlib>
 
+#include "model_format/utf8.h"
+
 namespace trit {
 
 namespace {
@@ -37,7 +39,8 @@ bool contains(const Range (&ranges)[n], uint32_t code) {
 uint32_t code_point(std::string_view character) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(character[i]); };
   uint32_t code = byte(0);
-  if (character.size() > 1) code &= 0x7fu >> character.size();
+  if (character.size() == 1) return std::min(code, 0x80u);  // no UTF-8: as a control character
+  code &= 0x7fu >> character.size();
   for (size_t i = 1; i < character.size(); ++i) code = code << 6 | (byte(i) & 0x3f);
   return code;
 }
@@ -111,9 +114,7 @@ std::string safe_for_terminal(std::string_view text) {
 }
 
 size_t character_bytes(std::string_view text, size_t i) {
-  const auto lead = static_cast<unsigned char>(text[i]);
-  const size_t bytes = lead < 0xc0 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-  return std::min(bytes, text.size() - i);
+  return std::max<size_t>(utf8_character_bytes(text.substr(i)), 1);
 }
 
 uint32_t character_columns(std::string_view character) {

@@ -28,11 +28,12 @@ void restore_terminal();
 // Writes to standard error at once; nothing but write(2), so signal handlers may.
 void show_bytes(std::string_view bytes);
 
-// Control characters (escape sequences of a model's text: C0 but \n and \t, DEL, C1) become U+FFFD.
-// `text` holds whole UTF-8 characters.
+// Control characters (escape sequences of a model's text: C0 but \n and \t, DEL, C1), and bytes
+// that are not UTF-8, become U+FFFD.
 std::string safe_for_terminal(std::string_view text);
 
-// The character that begins at text[i]: its bytes, and its columns on a terminal.
+// The character that begins at text[i]: its bytes (1 where it is not UTF-8), and its columns on a
+// terminal.
 size_t character_bytes(std::string_view text, size_t i);
 uint32_t character_columns(std::string_view character);
 

@@ -70,10 +70,13 @@ typedef struct trit_model_options {
   uint32_t verify;  /* 0: head and structure; 1: every block hash too */
   uint32_t force;   /* 1: run below the smallest budget too, slowly, from reclaimable pages */
   uint64_t memory_bytes; /* budget, see trit_model_set_memory(); 0: none */
+  uint32_t all_planes;   /* 1: a budget that does not hold the planes asked for is TRIT_MEMORY,
+                            rather than fewer planes */
 } trit_model_options;
 TRIT_API void trit_model_options_init(trit_model_options* options);
 
-/* Opens `path`. On TRIT_OK *model is to be closed with trit_model_close(); else it is NULL. */
+/* Opens `path`. On TRIT_OK *model is to be closed with trit_model_close(); else it is NULL. A
+ * budget that is too small is refused by trit_session_open(), which knows what is needed in all. */
 TRIT_API trit_status trit_model_open(const char* path, const trit_model_options* options,
                                      trit_model** model);
 TRIT_API void trit_model_close(trit_model* model);
@@ -117,6 +120,10 @@ TRIT_API trit_status trit_model_get_info(const trit_model* model, trit_model_inf
  * code. Opening a session may take planes away. TRIT_MEMORY, with the smallest budget that works
  * in the message, when not even the base fits; nothing changes then. 0: no limit. */
 TRIT_API trit_status trit_model_set_memory(trit_model* model, uint64_t bytes);
+/* What the program itself needs of the budget, beside code and a heap of some hundred KiB: it
+ * counts as if a session took it. Errors as above, but before the first session it is only noted.
+ */
+TRIT_API trit_status trit_model_set_aside(trit_model* model, uint64_t bytes);
 /* The most planes of each matrix, as in trit_model_options; a budget still holds. */
 TRIT_API trit_status trit_model_set_planes(trit_model* model, uint32_t planes,
                                            uint32_t head_planes);
@@ -142,16 +149,16 @@ typedef enum trit_planes_reason {
 typedef void (*trit_on_planes)(trit_planes_reason reason, void* user);
 
 /* From now on the model's budget (without one: that of trit_available_memory(), but for a limit of
- * the address space) follows the memory there is, less aside_bytes, which the program needs for
- * itself. Less comes within about a second, before the system starts to end processes, but never
- * below the base; more comes slowly. A change of the planes in use changes what the model says;
- * each that the watch makes, or a growing file brings, is told to on_planes (may be NULL): on a
- * thread of the watch, that waits for it; it may call anything but the functions that end a watch,
- * this one among them: a second watch ends the first before it begins. A budget that is set by hand
- * meanwhile holds until the next change; to keep one, end the watch. TRIT_IO, TRIT_MEMORY: the
- * system gives no pipe or thread; there is no watch then. */
-TRIT_API trit_status trit_model_watch_memory(trit_model* model, uint64_t aside_bytes,
-                                             trit_on_planes on_planes, void* user);
+ * the address space) follows the memory there is. Less comes within about a second, before the
+ * system starts to end processes, but never below the base; more comes slowly. A change of the
+ * planes in use changes what the model says; each that the watch makes, or a growing file brings,
+ * is told to on_planes (may be NULL): on a thread of the watch, that waits for it; it may call
+ * anything but the functions that end a watch, this one among them: a second watch ends the first
+ * before it begins. A budget that is set by hand meanwhile holds until the next change; to keep
+ * one, end the watch. TRIT_IO, TRIT_MEMORY: the system gives no pipe or thread; there is no watch
+ * then. */
+TRIT_API trit_status trit_model_watch_memory(trit_model* model, trit_on_planes on_planes,
+                                             void* user);
 /* Ends it, as trit_model_close() does, and waits for a callback that runs. The budget stays. */
 TRIT_API void trit_model_unwatch_memory(trit_model* model);
 

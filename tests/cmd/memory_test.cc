@@ -39,6 +39,13 @@ std::string middle_budget(const std::vector<std::string>& flags) {
   return std::to_string(least + (400 << 10));
 }
 
+// The budget that an error names.
+std::string needed(const std::string& err) {
+  const std::string before = "expected at least ";
+  const size_t number = err.find(before) + before.size();
+  return err.substr(number, err.find(' ', number) - number);
+}
+
 ProcessResult chat(const std::string& input, std::vector<std::string> flags = {}) {
   flags.insert(flags.begin(), {"chat", "-m", kDemo, "--temp", "0", "-n", "48"});
   ProcessOptions options;
@@ -143,13 +150,14 @@ TEST_CASE("--planes pins: in a budget that they do not fit, exit 6 with what the
   };
   CHECK(tritstack(run).exit_code == 0);
   for (const auto& flags : std::vector<std::vector<std::string>>{
-           {"--planes", "3"}, {"--planes", "9", "--force"}, {"--head-planes", "4"}})
+           {"--planes", "3"}, {"--planes", "9"}, {"--head-planes", "4"}})
     check_error(with(flags), 6, "--planes and --head-planes pin");
-  const std::string err = tritstack(with({"--planes", "3"})).err, before = "expected at least ";
-  const size_t number = err.find(before) + before.size();
-  const std::string needed = err.substr(number, err.find(' ', number) - number);
-  const ProcessResult fits = tritstack(with({"--planes", "3", "--memory", needed}));
+  const std::string enough = needed(tritstack(with({"--planes", "3", "--memory", "2M"})).err);
+  const ProcessResult fits = tritstack(with({"--planes", "3", "--memory", enough}));
   CHECK(fits.err.find("planes 3, head planes 4: ") != std::string::npos);
+  const ProcessResult forced = tritstack(with({"--planes", "3", "--force"}));
+  CHECK(forced.err.find("planes 3, head planes 4: ") != std::string::npos);
+  CHECK(forced.err.find(": too little, so slow, ") != std::string::npos);
   const ProcessResult base = tritstack(with({"--planes", "2", "--head-planes", "3"}));
   CHECK(base.err.find("planes 2, head planes 3: ") != std::string::npos);
 }
@@ -183,12 +191,13 @@ TEST_CASE("a text and what tokenizing it takes are part of the budget") {
     flags.insert(flags.begin(), score.begin(), score.end());
     return flags;
   };
-  CHECK(tritstack(with({"24M"})).exit_code == 0);
-  check_error(with({"12M"}), 6, "beside 10");  // 17 bytes a byte, and no room for the model
-  check_error(with({"8M"}), 6, "expected less than 558");
-  CHECK(tritstack(with({"12M", "--bytes", "50K"})).exit_code == 0);
+  const std::string err = tritstack(with({"20M"})).err;  // 34 bytes a byte: no room for the model
+  CHECK(tritstack(with({needed(err)})).exit_code == 0);
+  CHECK(std::stoull(needed(err)) > 34 * text.size());
+  check_error(with({"8M"}), 6, "expected less than 263");
+  CHECK(tritstack(with({"13M", "--bytes", "50K"})).exit_code == 0);
   check_error({"run", "-m", kDemo, "-f", "/dev/zero", "--memory", "12M"}, 6, "expected less than ");
-  check_error({"run", "-m", kDemo, "-f", dir.path("long.txt"), "--memory", "24M"}, 7,
+  check_error({"run", "-m", kDemo, "-f", dir.path("long.txt"), "--memory", "32M"}, 7,
               "the context holds 256");
 }
 

@@ -1,6 +1,7 @@
 // The promise of --memory, kept by the command as a user runs it: what the system counts as its
 // peak against the budget, and against what plan said.
 #include <doctest/doctest.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 #include <fstream>
@@ -55,6 +56,31 @@ uint64_t peak_of_chat(uint64_t budget, std::vector<std::string> flags, const cha
 }
 
 }  // namespace
+
+TEST_CASE("a text that is one word is tokenized within the budget") {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  return skip("a sanitizer has memory of its own");
+#endif
+  const TempDir folder;
+  std::string text;
+  while (text.size() < (1 << 20)) text += "the";
+  write_file(folder.path("text"), text);
+  std::vector<std::string> score = {"perplexity",        "-m",       kDemo, "-f",
+                                    folder.path("text"), "--memory", "40M"};
+  const std::string err = tritstack(score).err, before = "expected at least ";
+  REQUIRE(err.find(before) != std::string::npos);
+  const uint64_t budget = std::stoull(err.substr(err.find(before) + before.size()));
+  score.back() = std::to_string(budget);
+  score.insert(score.begin(), tritstack_path());
+  Process process(score);
+  REQUIRE(process.wait_for_error("memory "));  // it has been tokenized
+  const uint64_t peak = process.peak_bytes();
+  process.send(SIGTERM);
+  process.wait();
+  if (peak == 0) return skip("this system does not tell peaks");
+  CHECK(peak <= budget);
+  CHECK(peak > 20 * text.size());
+}
 
 TEST_CASE("the peak of a chat is within its budget, and what plan said but for two megabytes") {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

@@ -94,6 +94,24 @@ TEST_CASE("a full context exits with 7; with --drop-oldest the oldest turns go i
   CHECK(long_one.err.find("holds 256; this turn alone fills it\n") != std::string::npos);
 }
 
+TEST_CASE(
+    "lines without end and unreadable input are errors; what the cache holds is not counted") {
+  const ProcessResult endless = chat("Who are you?\n" + std::string(20000, 'x') + "\nno turn\n");
+  CHECK(endless.exit_code == 7);
+  CHECK(endless.err.find("the message is longer than 16384 bytes") != std::string::npos);
+  const ProcessResult unreadable = run_process(
+      {"/bin/sh", "-c", "exec " + tritstack_path() + " chat -m " + std::string(kDemo) + " </tmp"});
+  CHECK(unreadable.exit_code == 5);
+  CHECK(unreadable.err.find("standard input: cannot read") != std::string::npos);
+  const auto tokens = [](const std::string& err) {
+    return std::stoi(err.substr(err.rfind("; prompt ") + 9));
+  };
+  const std::string turn = "Who are you?\n", stats = "/stats\n";
+  const int first = tokens(chat(turn + stats).err);
+  CHECK(tokens(chat(turn + turn + stats).err) < first + 8);
+  CHECK(tokens(chat(turn + "/clear\n" + turn + stats).err) == first);
+}
+
 TEST_CASE("run completes a prompt from a flag, a file or a pipe, and writes the completion only") {
   const TempDir folder;
   const std::string file = folder.path("prompt.txt");

@@ -158,6 +158,23 @@ TEST_CASE("chat on a terminal edits lines, keeps a history and leaves with Ctrl-
   CHECK(result.out.find('\n') == result.out.size() - 1);
 }
 
+TEST_CASE("bytes that are not UTF-8 swallow no keys, and what cannot fit forgets nothing") {
+  Terminal terminal;
+  Process chat({tritstack_path(), "chat", "-m", kDemo, "--temp", "0", "-n", "8", "--drop-oldest"},
+               terminal.options());
+  REQUIRE(terminal.shows("> "));
+  terminal.type("/caf\xe9\r");  // Latin-1
+  CHECK(terminal.shows("unknown command /caf\xef\xbf\xbd"));
+  terminal.type("Tell me a story.\r");
+  CHECK(chat.wait_for_output("\n"));
+  terminal.type(std::string(3000, 'x') + "\r");
+  CHECK(terminal.shows("this turn alone fills it"));
+  terminal.type("/undo\r");
+  CHECK(terminal.shows("the last question is taken back"));
+  terminal.type("\x04");
+  CHECK(chat.wait().exit_code == 0);
+}
+
 TEST_CASE("Ctrl-C clears a typed line; on an empty one, as a signal, it leaves with 130") {
   for (const bool by_key : {true, false}) {
     Terminal terminal;

@@ -82,3 +82,51 @@ TEST_CASE("a budget changes planes, and one that is too small says which one wor
   CHECK(trit_model_set_planes(nullptr, 0, 0) == TRIT_USAGE);
   CHECK(trit_model_settle(nullptr) == TRIT_USAGE);
 }
+
+TEST_CASE("what a program sets aside is part of the budget") {
+  Opened o;
+  o.open(64);
+  const trit_model_info before = info_of(o.model);
+  constexpr uint64_t kAside = 5 << 20;
+  REQUIRE(trit_model_set_aside(o.model, kAside) == TRIT_OK);
+  CHECK(info_of(o.model).resident_bytes == before.resident_bytes + kAside);
+  CHECK(info_of(o.model).smallest_bytes == before.smallest_bytes + kAside);
+  REQUIRE(trit_model_set_memory(o.model, before.smallest_bytes + kAside) == TRIT_OK);
+  CHECK(info_of(o.model).prefix_blocks < before.prefix_blocks);
+  CHECK(trit_model_set_aside(o.model, kAside + 1) == TRIT_MEMORY);
+  CHECK(error_has(std::to_string(before.smallest_bytes + kAside + 1).c_str()));
+  CHECK(info_of(o.model).smallest_bytes == before.smallest_bytes + kAside);
+  REQUIRE(trit_model_set_aside(o.model, 0) == TRIT_OK);
+  REQUIRE(trit_model_settle(o.model) == TRIT_OK);
+  CHECK(info_of(o.model).prefix_blocks == before.prefix_blocks);
+  CHECK(trit_model_set_aside(nullptr, 0) == TRIT_USAGE);
+}
+
+TEST_CASE("with all_planes a budget holds the planes asked for, or is refused") {
+  Opened o;
+  o.open(64);
+  const trit_model_info whole = info_of(o.model);
+  trit_model_options options;
+  trit_model_options_init(&options);
+  options.all_planes = 1;
+  options.memory_bytes = whole.smallest_bytes;
+  trit_model* pinned = nullptr;
+  trit_session* session = nullptr;
+  REQUIRE(trit_model_open(o.dir.path("m.trit").c_str(), &options, &pinned) == TRIT_OK);
+  CHECK(trit_session_open(pinned, nullptr, &session) == TRIT_MEMORY);
+  const std::string error = trit_last_error(), before = "expected at least ";
+  const uint64_t needed = std::stoull(error.substr(error.find(before) + before.size()));
+  CHECK(trit_model_set_memory(pinned, needed) == TRIT_OK);
+  REQUIRE(trit_session_open(pinned, nullptr, &session) == TRIT_OK);
+  REQUIRE(trit_model_settle(pinned) == TRIT_OK);
+  CHECK(info_of(pinned).prefix_blocks == whole.prefix_blocks);
+  CHECK(info_of(pinned).smallest_bytes == info_of(pinned).resident_bytes);
+  CHECK(trit_model_set_memory(pinned, needed - 1) == TRIT_MEMORY);
+  // Fewer that are asked for may need less.
+  REQUIRE(trit_model_set_planes(pinned, 2, 3) == TRIT_OK);
+  CHECK(trit_model_set_memory(pinned, needed - 1) == TRIT_OK);
+  CHECK(trit_model_set_planes(pinned, 0, 0) == TRIT_MEMORY);
+  CHECK(info_of(pinned).planes == 2);
+  trit_session_close(session);
+  trit_model_close(pinned);
+}

@@ -30,13 +30,13 @@ bool comes_true(const Condition& condition) {
 // A model on a machine with so much memory, watched.
 class Watched {
  public:
-  Watched(const std::string& path, uint64_t available, uint64_t aside = 0) {
+  Watched(const std::string& path, uint64_t available) {
     set_available(available);
     auto opened = Model::open(path, {});
     REQUIRE(opened.ok());
     model = std::move(opened.value());
     auto watch = ModelWatch::start(
-        model, aside,
+        model,
         [this](ModelWatch::Reason why) {
           reason = why;
           ++changes;
@@ -61,7 +61,8 @@ class Watched {
 
 TEST_CASE("planes leave when memory gets scarce, down to the base, and the model goes on") {
   constexpr uint64_t kAside = 5 << 20;
-  Watched watched(kDemo, 1ull << 40, kAside);
+  Watched watched(kDemo, 1ull << 40);
+  REQUIRE(watched.model->planes().set_aside(kAside).ok());
   SessionOptions options;
   options.context = 32;
   auto session = Session::open(watched.model, options);
@@ -70,9 +71,9 @@ TEST_CASE("planes leave when memory gets scarce, down to the base, and the model
   const PlaneStack::Figures full = watched.figures();
   REQUIRE(full.blocks == watched.model->reader().blocks().size());
   CHECK(watched.changes == 0);
-  CHECK(full.budget_bytes == automatic_budget(1ull << 40) - kAside);
+  CHECK(full.budget_bytes == automatic_budget(1ull << 40));
   // Room for the base and half of the rest.
-  const uint64_t half = (full.smallest_bytes + full.resident_bytes) / 2 + kAside;
+  const uint64_t half = (full.smallest_bytes + full.resident_bytes) / 2;
   watched.set_available(half / (kMarginShare - 1) * kMarginShare);
   REQUIRE(comes_true([&] { return watched.changes == 1; }));
   CHECK(watched.reason == ModelWatch::Reason::kScarce);
@@ -115,7 +116,7 @@ TEST_CASE("a forced model has nothing to give") {
   Machine machine;
   machine.file("proc/meminfo", "MemAvailable: 512 kB");
   const auto watch = ModelWatch::start(
-      model.value(), 0, [](ModelWatch::Reason) {}, machine.root());
+      model.value(), [](ModelWatch::Reason) {}, machine.root());
   REQUIRE(watch.ok());
   usleep(1500000);
   CHECK(model.value()->planes().figures().budget_bytes == 1 << 20);
@@ -135,16 +136,16 @@ TEST_CASE("the C API tells how much memory there is, why, and watches a model") 
   CHECK(trit_available_memory(nullptr, nullptr, nullptr, 0, &needed) == TRIT_OK);
   CHECK(trit_available_memory(nullptr, nullptr, nullptr, 1, &needed) == TRIT_USAGE);
 
-  CHECK(trit_model_watch_memory(nullptr, 0, nullptr, nullptr) == TRIT_USAGE);
+  CHECK(trit_model_watch_memory(nullptr, nullptr, nullptr) == TRIT_USAGE);
   trit_model_unwatch_memory(nullptr);
   CHECK(trit_guard_file_access() == TRIT_OK);
   trit_model* model = nullptr;
   REQUIRE(trit_model_open(kDemo, nullptr, &model) == TRIT_OK);
-  CHECK(trit_model_watch_memory(model, 0, nullptr, nullptr) == TRIT_OK);
-  CHECK(trit_model_watch_memory(model, 0, nullptr, nullptr) == TRIT_OK);
+  CHECK(trit_model_watch_memory(model, nullptr, nullptr) == TRIT_OK);
+  CHECK(trit_model_watch_memory(model, nullptr, nullptr) == TRIT_OK);
   trit_model_unwatch_memory(model);
   trit_model_unwatch_memory(model);
-  CHECK(trit_model_watch_memory(model, 0, nullptr, nullptr) == TRIT_OK);
+  CHECK(trit_model_watch_memory(model, nullptr, nullptr) == TRIT_OK);
   trit_model_close(model);
 }
 
