@@ -10,6 +10,7 @@
 #include "cmd/commands.h"
 #include "cmd/common/args.h"
 #include "cmd/common/error.h"
+#include "cmd/common/input.h"
 #include "cmd/common/interrupt.h"
 #include "cmd/common/output.h"
 #include "cmd/common/progress.h"
@@ -235,6 +236,8 @@ int bench_command(int argc, char** argv) {
     return fail(TRIT_USAGE, "bench: expected one of -m FILE, --config FILE and --kernels");
   if (!flags.config && (flags.save || flags.encoding))
     return fail(TRIT_USAGE, "bench: --save and --encoding need --config FILE");
+  if (flags.save)
+    if (const int code = refuse_input(*flags.save, *flags.config, "the --config")) return code;
   catch_interrupts();
   BenchPlan plan;
   if (const int code = read_plan(flags, &plan)) return code;

@@ -165,7 +165,9 @@ int logits_command(int argc, char** argv) {
 
   LogitsOutput output;
   if (path) {
-    if (const int code = refuse_model(*path, *flags.model)) return code;
+    if (const int code = refuse_input(*path, *flags.model, "the model")) return code;
+    if (tokens_file)
+      if (const int code = refuse_input(*path, *tokens_file, "the list of tokens")) return code;
     if (const int code = output.open_path(*path)) return code;
   }
   if (output.is_stdout() && is_terminal(STDOUT_FILENO))

@@ -8,6 +8,7 @@
 #include "cmd/commands.h"
 #include "cmd/common/args.h"
 #include "cmd/common/error.h"
+#include "cmd/common/input.h"
 #include "cmd/common/model_flags.h"
 #include "cmd/plan_report.h"
 #include "model_format/expected_loss.h"
@@ -127,7 +128,7 @@ Result<Plan> make_plan(const ModelFlags& flags, const ModelReader& reader) {
 
 int write_svg(const std::string& path, const Plan& plan) {
   const std::string picture = svg_curve(plan_curve(plan));
-  if (const int code = refuse_model(path, plan.reader.path())) return code;
+  if (const int code = refuse_input(path, plan.reader.path(), "the model")) return code;
   Result<OutputFile> output = OutputFile::create(path, true);
   if (!output.ok()) return fail(output.status());
   const Status written = output->file().write(0, picture.data(), picture.size());

@@ -221,8 +221,11 @@ int quantize_command(int argc, char** argv) {
   if (const int code = check_dense(flags)) return code;
   if (const int code = check_calibrate(flags)) return code;
   std::string text;
-  if (flags.calibrate)
+  if (flags.calibrate) {
+    if (const int code = refuse_input(*flags.output, *flags.calibrate, "the text of --calibrate"))
+      return code;
     if (const int code = read_text(*flags.calibrate, UINT64_MAX, &text)) return code;
+  }
   const QuantizeOptions options = quantize_options(flags);
   if (flags.verbose) announce(options);
   catch_interrupts();

@@ -274,10 +274,13 @@ bool parse_number(std::string_view text, double* value) {
 }
 
 std::string nearest_name(std::string_view word, const std::vector<std::string_view>& names) {
+  // The beginning of a name is near to it, however long the rest is.
+  const auto distance = [word](std::string_view name) {
+    return word.size() > 2 && name.substr(0, word.size()) == word ? 1 : edit_distance(word, name);
+  };
   const std::string_view nearest = *std::min_element(
-      names.begin(), names.end(),
-      [&](auto a, auto b) { return edit_distance(word, a) < edit_distance(word, b); });
-  if (2 * edit_distance(word, nearest) >= word.size()) return "";
+      names.begin(), names.end(), [&](auto a, auto b) { return distance(a) < distance(b); });
+  if (2 * distance(nearest) >= word.size()) return "";
   return ", the nearest is " + std::string(nearest);
 }
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 
 #include "cmd/common/args.h"
 #include "cmd/common/error.h"
@@ -38,6 +39,7 @@ int read_all(int fd, const std::string& name, uint64_t limit, std::string* text)
 int read_text(const std::string& path, uint64_t limit, std::string* text) {
   if (path == "-") return read_all(STDIN_FILENO, "standard input", limit, text);
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0 && interrupted()) return fail(TRIT_CANCELLED, "interrupted");
   if (fd < 0) return fail_io(path, "open", errno);
   const int code = read_all(fd, path, limit, text);
   close(fd);
@@ -48,6 +50,12 @@ bool stdin_is_piped() {
   struct stat info;
   return fstat(STDIN_FILENO, &info) == 0 &&
          (S_ISFIFO(info.st_mode) || S_ISREG(info.st_mode) || S_ISSOCK(info.st_mode));
+}
+
+int refuse_input(const std::string& output, const std::string& input, const char* what) {
+  std::error_code missing;
+  if (!std::filesystem::equivalent(output, input, missing)) return TRIT_OK;
+  return fail(TRIT_USAGE, output + ": is " + what);
 }
 
 std::string without_nul(std::string_view text) {

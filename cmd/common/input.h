@@ -15,6 +15,10 @@ int read_text(const std::string& path, uint64_t limit, std::string* text);
 // Standard input is a pipe, file or socket: something that was put there on purpose.
 bool stdin_is_piped();
 
+// An output may not take the place of an input, which is called "the model" or the like. Returns an
+// exit code (printed).
+int refuse_input(const std::string& output, const std::string& input, const char* what);
+
 // NUL bytes, which end a trit_message, as U+FFFD.
 std::string without_nul(std::string_view text);
 

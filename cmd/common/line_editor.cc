@@ -262,14 +262,9 @@ void LineEditor::show() const {
     cursor_column += width(before);
     first = before;
   }
-  size_t last = first;
-  for (uint32_t shown = 0; last < text.size();) {
-    shown += width(last);
-    if (shown > room) break;
-    last += character_bytes(text, last);
-  }
+  const std::string_view rest = std::string_view(text).substr(first);
   std::string row = use_color(STDERR_FILENO) ? "\r\x1b[32m> \x1b[0m" : "\r> ";
-  row += as_row(std::string_view(text).substr(first, last - first));
+  row += as_row(rest.substr(0, bytes_in_columns(rest, room)));
   row += "\x1b[K\r\x1b[" + std::to_string(kPromptColumns + cursor_column) + "C";
   show_bytes(row);
 }

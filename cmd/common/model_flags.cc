@@ -2,7 +2,6 @@
 #include "cmd/common/model_flags.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <random>
 
 #include "cmd/common/error.h"
@@ -86,7 +85,7 @@ std::vector<Flag> session_flags(ModelFlags* flags) {
         "planes of the layer matrices in use, no fewer (default: what --memory holds)",
         IntegerTarget{&flags->planes, 1, kMostPlanes}},
        {"--head-planes", "N",
-        "planes of embedding and head in use (default: the same; with --planes all)",
+        "planes of embedding and head in use, no fewer (default: with --planes all there are)",
         IntegerTarget{&flags->head_planes, 1, kMostPlanes}}},
       shape_flags(flags),
       {{"--force", "", "run in too little memory too, slowly", SwitchTarget{&flags->force}},
@@ -128,12 +127,6 @@ void announce_file(const ModelFlags& flags) {
   if (!flags.verbose) return;
   note(std::string("threads 1") +
        (flags.threads.value_or(1) > 1 ? " (more have nothing to do here)" : ""));
-}
-
-int refuse_model(const std::string& output, const std::string& model) {
-  std::error_code missing;
-  if (!std::filesystem::equivalent(output, model, missing)) return TRIT_OK;
-  return fail(TRIT_USAGE, output + ": is the model");
 }
 
 int open_model(const ModelFlags& flags, ModelHandle* model) {

@@ -62,9 +62,6 @@ std::vector<Flag> join_flags(std::vector<Flag> a, const std::vector<Flag>& b,
 // What file_flags decided, with --verbose.
 void announce_file(const ModelFlags& flags);
 
-// An output may not take the place of the model.
-int refuse_model(const std::string& output, const std::string& model);
-
 int open_model(const ModelFlags& flags, ModelHandle* model);
 trit_model_info model_info(const trit_model* model);
 

@@ -47,8 +47,10 @@ void Progress::update(std::string_view stage, std::string_view detail, uint64_t 
   std::string bar(static_cast<size_t>(share * kBarColumns), '#');
   bar.resize(kBarColumns, '.');
   const std::string what(detail.empty() ? stage : detail);
-  std::fprintf(stderr, "\r[%s] %3.0f%% %-10s %s\x1b[K", bar.c_str(), share * 100, left.c_str(),
-               what.c_str());
+  const std::string line =
+      format("[%s] %3.0f%% %-10s %s", bar.c_str(), share * 100, left.c_str(), what.c_str());
+  const size_t shown = bytes_in_columns(line, terminal_columns(STDERR_FILENO) - 1);
+  std::fprintf(stderr, "\r%s\x1b[K", line.substr(0, shown).c_str());
 }
 
 }  // namespace trit

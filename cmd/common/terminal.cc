@@ -122,4 +122,15 @@ uint32_t character_columns(std::string_view character) {
   return contains(kZero, code) ? 0 : contains(kWide, code) ? 2 : 1;
 }
 
+size_t bytes_in_columns(std::string_view text, uint32_t columns) {
+  size_t end = 0;
+  for (uint32_t used = 0; end < text.size();) {
+    const size_t bytes = character_bytes(text, end);
+    used += character_columns(text.substr(end, bytes));
+    if (used > columns) break;
+    end += bytes;
+  }
+  return end;
+}
+
 }  // namespace trit

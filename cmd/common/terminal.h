@@ -36,6 +36,8 @@ std::string safe_for_terminal(std::string_view text);
 // terminal.
 size_t character_bytes(std::string_view text, size_t i);
 uint32_t character_columns(std::string_view character);
+// Bytes of the longest beginning of a text that takes no more columns.
+size_t bytes_in_columns(std::string_view text, uint32_t columns);
 
 }  // namespace trit
 

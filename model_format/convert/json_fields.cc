@@ -6,8 +6,8 @@
 namespace trit {
 namespace {
 
-std::string range_text(std::string_view kind, double min, double max) {
-  return std::string(kind) + " in " + number_text(min) + ".." + number_text(max);
+std::string range_text(const char* kind, const std::string& min, const std::string& max) {
+  return kind + (" in " + min) + ".." + max;
 }
 
 }  // namespace
@@ -47,7 +47,8 @@ int64_t JsonFields::integer(std::string_view key, int64_t min, int64_t max) {
   const JsonValue member = value(key);
   const auto number = member.is_number() ? member.integer() : std::nullopt;
   if (number && *number >= min && *number <= max) return *number;
-  fail(Code::kMalformed, key, range_text("an integer", min, max), found_text(member));
+  fail(Code::kMalformed, key, range_text("an integer", std::to_string(min), std::to_string(max)),
+       found_text(member));
   return min;
 }
 
@@ -55,7 +56,8 @@ double JsonFields::number(std::string_view key, double min, double max) {
   const JsonValue member = value(key);
   if (member.is_number() && member.number() >= min && member.number() <= max)
     return member.number();
-  fail(Code::kMalformed, key, range_text("a number", min, max), found_text(member));
+  fail(Code::kMalformed, key, range_text("a number", number_text(min), number_text(max)),
+       found_text(member));
   return max;
 }
 

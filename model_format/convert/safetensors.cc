@@ -296,11 +296,19 @@ Result<std::string> single_file(const std::string& folder) {
     }
     closedir(listing);
   }
-  if (found.size() == 1) return found[0];
+  // "model-00001-of-00002.safetensors"
+  const auto is_shard = [](const std::string& name) {
+    const size_t of = name.rfind("-of-");
+    return of != std::string::npos && name.compare(of, std::string::npos, "-of-00001.safetensors");
+  };
+  if (found.size() == 1 && !is_shard(found[0])) return found[0];
+  const std::string what = found.size() == 1
+                               ? found[0].substr(folder.size() + 1) + ", one of several"
+                               : std::to_string(found.size()) + " *.safetensors";
   return Status(Code::kIo, folder +
                                ": expected model.safetensors or model.safetensors.index.json, "
                                "found " +
-                               std::to_string(found.size()) + " *.safetensors");
+                               what);
 }
 
 }  // namespace

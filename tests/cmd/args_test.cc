@@ -151,6 +151,7 @@ TEST_CASE("numbers are read in full or not at all") {
 
 TEST_CASE("the nearest name is the one with the fewest edits, if they are few") {
   CHECK(nearest_name("--tmep", {"--model", "--temp", "--top-k"}) == ", the nearest is --temp");
+  CHECK(nearest_name("--pro", {"--io", "--prompt"}) == ", the nearest is --prompt");
   CHECK(nearest_name("quantise", {"chat", "quantize", "run"}) == ", the nearest is quantize");
   CHECK(nearest_name("--n-gpu-layers", {"--planes", "--head-planes", "--no-pressure"}).empty());
   CHECK(nearest_name("-ngl", {"-n", "-t"}).empty());

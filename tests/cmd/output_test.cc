@@ -51,8 +51,15 @@ TEST_CASE("errors name the path that was asked for, not a temporary one") {
   CHECK(logits.err.find(expected) != std::string::npos);
 }
 
-TEST_CASE("no output takes the place of the model") {
+TEST_CASE("no output takes the place of an input") {
   const TempDir folder;
+  const std::string other = folder.path("other");
+  write_file(other, "1,2,3");
+  check_error({"logits", "-m", kDemo, "--tokens-file", other, "-o", other}, 2, "is the list");
+  check_error({"quantize", checkpoint(), "--calibrate", other, "-o", other, "--force"}, 2,
+              "is the text of --calibrate");
+  check_error({"bench", "--config", other, "--save", other, "--force"}, 2, "is the --config");
+  CHECK(read_file(other) == "1,2,3");
   const std::string model = folder.path("m.trit");
   write_file(model, read_file(kDemo));
   check_error({"plan", model, "--svg", model}, 2, "is the model");

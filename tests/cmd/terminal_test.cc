@@ -35,6 +35,10 @@ TEST_CASE("the width of characters is 0, 1 or 2 columns") {
   CHECK(character_columns("\xe4\xbd\xa0") == 2);
   CHECK(character_columns("\xf0\x9f\x98\x80") == 2);
   CHECK(character_columns("\xcc\x81") == 0);
+  CHECK(bytes_in_columns("a\xe4\xbd\xa0z", 2) == 1);
+  CHECK(bytes_in_columns("a\xe4\xbd\xa0z", 3) == 4);
+  CHECK(bytes_in_columns("\xe4z", 1) == 1);  // Latin-1
+  CHECK(bytes_in_columns("z", 0) == 0);
 }
 
 TEST_CASE("keys move and delete whole characters") {

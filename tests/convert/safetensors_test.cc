@@ -235,6 +235,17 @@ TEST_CASE("a lone file of weights may have another name, of two none is chosen")
   CHECK(two.message().find("found 2 *.safetensors") != std::string::npos);
 }
 
+TEST_CASE("a shard without its index and the others is no model") {
+  const TempDir dir, whole;
+  write_file(dir.path("model-00001-of-00002.safetensors"), small_file());
+  const Status shard = Safetensors::open(dir.folder()).status();
+  CHECK(shard.code() == Code::kIo);
+  CHECK(shard.message().find("found model-00001-of-00002.safetensors, one of several") !=
+        std::string::npos);
+  write_file(whole.path("model-00001-of-00001.safetensors"), small_file());
+  CHECK(Safetensors::open(whole.folder()).ok());
+}
+
 TEST_CASE("a pointer of git-lfs is called that") {
   const TempDir dir;
   write_file(dir.path("model.safetensors"),
