@@ -90,6 +90,7 @@ class Chat {
   static const ChatCommand kCommands[];
 
   LineEnd read(std::string* line) { return edits_lines_ ? editor_.read(line) : reader_.read(line); }
+  void refuse_long_line();
   bool take_command(const std::string& line);
   void answer();
   void after_answer(const Answer& answer);
@@ -147,13 +148,7 @@ int Chat::run() {
     if (end == LineEnd::kInterrupt)
       return terminal_ ? TRIT_CANCELLED : fail(TRIT_CANCELLED, "interrupted");
     if (line.size() > longest_line_) {
-      Answer refused;
-      refused.code = TRIT_LIMIT;
-      refused.message = format(
-          "the message is longer than %zu bytes, eight for each token of the "
-          "context",
-          longest_line_);
-      after_answer(refused);
+      refuse_long_line();
       continue;
     }
     if (line.find_first_not_of(" \t\r\n") == std::string::npos || take_command(line)) continue;
@@ -161,6 +156,14 @@ int Chat::run() {
     answer();
   }
   return code_;
+}
+
+void Chat::refuse_long_line() {
+  Answer refused;
+  refused.code = TRIT_LIMIT;
+  refused.message = format("the message is longer than %zu bytes, the most that this context takes",
+                           longest_line_);
+  after_answer(refused);
 }
 
 // Whether the line was a command, or looks like one.

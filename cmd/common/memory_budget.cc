@@ -58,9 +58,8 @@ uint64_t tokenizing_bytes(const std::string& text) {
 
 int read_in_budget(const std::string& path, uint64_t limit, const ModelFlags& flags,
                    std::string* text) {
-  uint64_t budget = 0;
-  trit_available_memory(nullptr, &budget, nullptr, 0, nullptr);
-  budget = flags.memory.value_or(budget);
+  uint64_t budget = flags.memory.value_or(0);
+  if (!flags.memory) trit_available_memory(nullptr, &budget, nullptr, 0, nullptr);
   const uint64_t most = budget / kTokenizingBytes + kShortText;
   if (const int code = read_text(path, std::min(limit, most), text)) return code;
   if (text->size() == most)

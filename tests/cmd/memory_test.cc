@@ -39,13 +39,6 @@ std::string middle_budget(const std::vector<std::string>& flags) {
   return std::to_string(least + (400 << 10));
 }
 
-// The budget that an error names.
-std::string needed(const std::string& err) {
-  const std::string before = "expected at least ";
-  const size_t number = err.find(before) + before.size();
-  return err.substr(number, err.find(' ', number) - number);
-}
-
 ProcessResult chat(const std::string& input, std::vector<std::string> flags = {}) {
   flags.insert(flags.begin(), {"chat", "-m", kDemo, "--temp", "0", "-n", "48"});
   ProcessOptions options;
@@ -152,7 +145,8 @@ TEST_CASE("--planes pins: in a budget that they do not fit, exit 6 with what the
   for (const auto& flags : std::vector<std::vector<std::string>>{
            {"--planes", "3"}, {"--planes", "9"}, {"--head-planes", "4"}})
     check_error(with(flags), 6, "--planes and --head-planes pin");
-  const std::string enough = needed(tritstack(with({"--planes", "3", "--memory", "2M"})).err);
+  const std::string enough =
+      budget_named_in(tritstack(with({"--planes", "3", "--memory", "2M"})).err);
   const ProcessResult fits = tritstack(with({"--planes", "3", "--memory", enough}));
   CHECK(fits.err.find("planes 3, head planes 4: ") != std::string::npos);
   const ProcessResult forced = tritstack(with({"--planes", "3", "--force"}));
@@ -192,8 +186,8 @@ TEST_CASE("a text and what tokenizing it takes are part of the budget") {
     return flags;
   };
   const std::string err = tritstack(with({"20M"})).err;  // 34 bytes a byte: no room for the model
-  CHECK(tritstack(with({needed(err)})).exit_code == 0);
-  CHECK(std::stoull(needed(err)) > 34 * text.size());
+  CHECK(tritstack(with({budget_named_in(err)})).exit_code == 0);
+  CHECK(std::stoull(budget_named_in(err)) > 34 * text.size());
   check_error(with({"8M"}), 6, "expected less than 263");
   CHECK(tritstack(with({"13M", "--bytes", "50K"})).exit_code == 0);
   check_error({"run", "-m", kDemo, "-f", "/dev/zero", "--memory", "12M"}, 6, "expected less than ");

@@ -57,4 +57,11 @@ void check_error(const std::vector<std::string>& arguments, int exit_code, const
   CHECK(result.out.empty());
 }
 
+std::string budget_named_in(const std::string& err) {
+  const std::string before = "expected at least ";
+  REQUIRE(err.find(before) != std::string::npos);
+  const size_t number = err.find(before) + before.size();
+  return err.substr(number, err.find(' ', number) - number);
+}
+
 }  // namespace trit

@@ -24,6 +24,9 @@ const std::string& tiny_path();
 void check_error(const std::vector<std::string>& arguments, int exit_code, const std::string& part,
                  const ProcessOptions& options = {});
 
+// The budget that such an error of memory names, in digits.
+std::string budget_named_in(const std::string& err);
+
 }  // namespace trit
 
 #endif  // TRITSTACK_TESTS_CMD_MODELS_H_

@@ -67,10 +67,8 @@ TEST_CASE("a text that is one word is tokenized within the budget") {
   write_file(folder.path("text"), text);
   std::vector<std::string> score = {"perplexity",        "-m",       kDemo, "-f",
                                     folder.path("text"), "--memory", "40M"};
-  const std::string err = tritstack(score).err, before = "expected at least ";
-  REQUIRE(err.find(before) != std::string::npos);
-  const uint64_t budget = std::stoull(err.substr(err.find(before) + before.size()));
-  score.back() = std::to_string(budget);
+  score.back() = budget_named_in(tritstack(score).err);
+  const uint64_t budget = std::stoull(score.back());
   score.insert(score.begin(), tritstack_path());
   Process process(score);
   REQUIRE(process.wait_for_error("memory "));  // it has been tokenized
