@@ -47,6 +47,9 @@ TRIT_INLINE u8v look_up(const uint8_t* table, u8v index) {
 TRIT_INLINE u8v look_up_32(const uint8_t* table, u8v index) {
   return look_up(table, index + 0x70) | look_up(table + 16, index - 16);
 }
+TRIT_INLINE u8v minimum(u8v a, u8v b) {
+  return (u8v)_mm256_min_epu8((__m256i)a, (__m256i)b);
+}
 TRIT_INLINE words multiply_pairs(u8v codes, i32v x) {
   return (words)_mm256_maddubs_epi16((__m256i)codes, (__m256i)x);
 }
@@ -63,6 +66,10 @@ constexpr uint32_t kTokensAtOnce = 4, kFewTokens = 2;
 namespace avx2 {
 using namespace ymm;
 #include "kernels/x86_maddubs.inl"
+#include "kernels/x86_strips.inl"
+
+#include "kernels/x86_folded_sums.inl"
+
 #include "kernels/x86_products.inl"
 }  // namespace avx2
 TRIT_TARGET_END
@@ -74,6 +81,10 @@ using namespace ymm;
 TRIT_INLINE Sum add_dot(Sum sum, u8v codes, i32v x) {
   return (Sum)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)codes, (__m256i)x);
 }
+#include "kernels/x86_strips.inl"
+
+#include "kernels/x86_plane_sums.inl"
+
 #include "kernels/x86_products.inl"
 }  // namespace avxvnni
 TRIT_TARGET_END

@@ -76,6 +76,10 @@ namespace avx512 {
 using namespace zmm;
 #include "kernels/x86_digits.inl"
 #include "kernels/x86_maddubs.inl"
+#include "kernels/x86_strips.inl"
+
+#include "kernels/x86_plane_sums.inl"
+
 #include "kernels/x86_products.inl"
 }  // namespace avx512
 TRIT_TARGET_END
@@ -88,6 +92,10 @@ TRIT_INLINE i32v add_dot(i32v sum, u8v codes, i32v x) {
 }
 #include "kernels/x86_digits.inl"
 #include "kernels/x86_dpbusd.inl"
+#include "kernels/x86_strips.inl"
+
+#include "kernels/x86_plane_sums.inl"
+
 #include "kernels/x86_products.inl"
 }  // namespace avx512vnni
 TRIT_TARGET_END
@@ -143,6 +151,10 @@ TRIT_INLINE i32v total(const Sum s[kSums]) {
 TRIT_INLINE Sum add_dot(Sum sum, u8v codes, i32v x) {
   return (Sum)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)codes, (__m512i)x);
 }
+#include "kernels/x86_strips.inl"
+
+#include "kernels/x86_plane_sums.inl"
+
 #include "kernels/x86_products.inl"
 }  // namespace avx512vbmi
 TRIT_TARGET_END

@@ -1,162 +1,15 @@
-// trit_gemv and trit_gemm for one x86 level, included inside its region and namespace. Registers
-// are 32 or 64 bytes: a strip is the rows of two of them (one tile, or two), so every activation
-// that is broadcast is used twice. The level supplies, besides what f32_ops.inl brings,
+// trit_gemv and trit_gemm for one x86 level, included inside its region and namespace, after
+// x86_strips.inl. The level supplies, besides,
+//   add_part(...)                sums of a part of the planes, straight from their bytes:
+//                                x86_plane_sums.inl or x86_folded_sums.inl
 //   Digits decode(vector)        a register of bytes, taken apart
 //   u8v digit(digits, j)         codes u_j, one in each byte
-//   u8v operand(digits, j)       u_j times a factor, to be summed in sum kSumOf[j] of kSums
-//   i32v total(sums)             those sums with their factors divided out, for kMaxVectors vectors
 //   Sum add_dot(sum, codes, x)   sum + codes . x in each lane
 //   begin_run, end_run, max_steps(offset)
 //                                a run of add_dot of folded codes on top of an int32 sum, in a Sum
 //                                that begins as the first says; how many it has room for
 //   kTokensAtOnce                tokens whose sums fill the registers in trit_gemm
 //   kFewTokens                   tokens for which decoding anew beats unpacking one plane
-
-constexpr uint32_t kRegs = 2;
-// How far ahead of the decoder to fetch into L2; may point past the plane. What is under way must
-// outlast the memory's latency: on Zen 4 and 5, 8 to 24 KiB are alike, 4 KiB loses a sixth, 48 KiB
-// a little. And how far ahead from there into L1.
-constexpr size_t kPrefetchBytes = 12288, kPrefetchL1Bytes = 1024;
-constexpr uint32_t kRegRows = sizeof(f32v) / sizeof(float);
-
-struct Strip {
-  const TritView* w;
-  PlaneWalk walk;
-  uint64_t row, row_end;  // of the strip, of the range (whole tiles)
-  uint32_t rows;
-};
-
-static Strip first_strip(const TritView* w, uint32_t tile_begin, uint32_t tile_end,
-                         uint32_t registers) {
-  return {w, plane_walk(w), uint64_t{tile_begin} * kTileRows, uint64_t{tile_end} * kTileRows,
-          registers * kRegRows};
-}
-
-// First row of register i. One past the end computes the rows of the first again, for nobody.
-TRIT_INLINE uint64_t register_row(const Strip& s, uint32_t i) {
-  const uint64_t row = s.row + i * kRegRows;
-  return row < s.row_end ? row : s.row;
-}
-
-// The bytes of row `row` in vector `vector` of its tile begin here.
-TRIT_INLINE uint64_t digits_at(const PlaneWalk& walk, uint64_t row, uint64_t vector) {
-  return (row / kTileRows * walk.row_vectors + vector) * kVectorBytes + row % kTileRows * 4;
-}
-
-TRIT_INLINE i32v broadcast(const int8_t* x) {
-  return load_dword(x) - i32v{};
-}
-
-// scale * prefix_factor of register i.
-TRIT_INLINE f32v load_scales(const Strip& s, uint32_t part, uint32_t g, uint32_t i) {
-  const uint64_t row = register_row(s, i);
-  const f32v scale =
-      s.w->encoding == Encoding::kNative
-          ? load_part(s.w->row_scales + row)
-          : load_f16(group_scales(s.w, s.walk, part, row / kTileRows, g) + row % kTileRows);
-  return scale * s.w->prefix_factor;
-}
-
-// Those of the next strip: a stream too slow for the hardware to see.
-TRIT_INLINE void prefetch_scales(const Strip& s, uint32_t part, uint32_t g) {
-  if (s.w->encoding == Encoding::kNative) return;
-  for (uint64_t row = s.row + s.rows; row < s.row + 2 * s.rows; row += kTileRows)
-    _mm_prefetch(reinterpret_cast<const char*>(group_scales(s.w, s.walk, part, row / kTileRows, g)),
-                 _MM_HINT_T0);
-}
-
-TRIT_INLINE int32_t correction(const PlaneWalk& walk, int32_t x_sum) {
-  return static_cast<int32_t>(walk.offset * static_cast<uint32_t>(x_sum));
-}
-
-TRIT_INLINE f32v to_f32(i32v n) {
-  return __builtin_convertvector(n, f32v);
-}
-
-// How far ahead of a vector to fetch. What follows the last vectors of a strip of two tiles is the
-// strip after the other.
-TRIT_INLINE size_t bytes_ahead(const Strip& s, uint64_t vector) {
-  const size_t left = (s.walk.row_vectors - vector) * kVectorBytes;
-  const bool skip = s.rows > kTileRows && left <= kPrefetchBytes;
-  return kPrefetchBytes + (skip ? s.walk.row_vectors * kVectorBytes : 0);
-}
-
-TRIT_INLINE void prefetch_vector(const uint8_t* bytes, size_t ahead) {
-  prefetch(bytes + ahead);
-  __builtin_prefetch(bytes + kPrefetchL1Bytes);
-}
-
-// The rows of a strip to or from y, as far as y has them.
-template <uint32_t kCount>
-TRIT_INLINE void copy_rows(const Strip& s, float* y, f32v (&rows)[kCount], bool to_y) {
-  const uint64_t end = s.w->rows < s.row_end ? s.w->rows : s.row_end;
-  if (s.row >= end) return;
-  if (s.row + kCount * kRegRows <= end)
-    to_y ? memcpy(y + s.row, rows, sizeof(rows)) : memcpy(rows, y + s.row, sizeof(rows));
-  else
-    to_y ? memcpy(y + s.row, rows, (end - s.row) * sizeof(float))
-         : memcpy(rows, y + s.row, (end - s.row) * sizeof(float));
-}
-
-// The codes of kTokens inputs, the `live` ones from `token`, the last one again where there are
-// fewer; and the rows of their outputs in kCount registers.
-template <uint32_t kTokens, uint32_t kCount>
-struct Block {
-  const int8_t* codes[kTokens];
-  f32v acc[kTokens][kCount];
-};
-
-template <uint32_t kTokens, uint32_t kCount>
-TRIT_INLINE void begin_block(const QuantizedActivations& x, uint64_t token, uint64_t live,
-                             Block<kTokens, kCount>* block) {
-  TRIT_UNROLL for (uint64_t t = 0; t < kTokens; ++t) {
-    const uint64_t from = token + (t < live ? t : live - 1);
-    block->codes[t] = x.codes + from * x.code_stride;
-    TRIT_UNROLL for (uint32_t i = 0; i < kCount; ++i) block->acc[t][i] = f32v{};
-  }
-}
-
-// sums[g] = 3 * sums[g] + u . x of one plane in the groups [begin, end); the first plane of a part
-// finds no sums yet. A function of its own, so that all registers are for its sums and tables.
-template <uint32_t kTokens, uint32_t kCount>
-static __attribute__((noinline)) void fold_plane(const Strip& s, uint32_t plane, uint32_t begin,
-                                                 uint32_t end, const int8_t* const* codes,
-                                                 i32v (*sums)[kTokens][kCount]) {
-  uint64_t first = first_vector(s.walk, begin);
-  const uint8_t* bytes = s.w->digits[plane] + digits_at(s.walk, s.row, first);
-  const size_t second =
-      digits_at(s.walk, register_row(s, 1), first) - digits_at(s.walk, s.row, first);
-  const int8_t* x[kTokens];
-  TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) x[t] = codes[t] + first * kVectorCols;
-  size_t at = 0;
-  for (uint32_t g = begin; g < end; ++g, ++sums) {
-    i32v sum[kTokens][kCount] = {};
-    if (plane % s.walk.part_planes > 0)
-      TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
-          TRIT_UNROLL for (uint32_t i = 0; i < kCount; ++i) sum[t][i] = (*sums)[t][i] * 3;
-    for (uint32_t vectors = vectors_of(s.walk, g), run; vectors > 0; vectors -= run) {
-      run = vectors < kMaxVectors ? vectors : kMaxVectors;
-      const size_t ahead = bytes_ahead(s, first);
-      first += run;
-      Sum partial[kTokens][kCount][kSums] = {};
-      for (uint32_t v = 0; v < run; ++v, bytes += kVectorBytes, at += kVectorCols) {
-        prefetch_vector(bytes, ahead);
-        if (kCount * kRegRows > kTileRows) prefetch_vector(bytes + second, ahead);
-        Digits d[kCount];
-        TRIT_UNROLL for (uint32_t i = 0; i < kCount; ++i) d[i] = decode(bytes + i * second);
-        TRIT_UNROLL for (uint32_t j = 0; j < kTritsPerByte; ++j)
-            TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t) {
-          const i32v in = broadcast(x[t] + at + 4 * j);
-          TRIT_UNROLL for (uint32_t i = 0; i < kCount; ++i) partial[t][i][kSumOf[j]] =
-              add_dot(partial[t][i][kSumOf[j]], operand(d[i], j), in);
-        }
-      }
-      TRIT_UNROLL for (uint32_t t = 0; t < kTokens; ++t)
-          TRIT_UNROLL for (uint32_t i = 0; i < kCount; ++i) sum[t][i] += total(partial[t][i]);
-    }
-    memcpy(sums, sum, sizeof(sum));
-  }
-}
 
 // y = w x for the `live` tokens from `token`, kCount registers of rows at a time, straight from the
 // planes.
@@ -171,8 +24,8 @@ static void multiply_planes(const TritView* w, const QuantizedActivations* x, ui
     for (uint32_t begin = 0; begin < s.walk.groups; begin += kRun) {
       const uint32_t end = s.walk.groups - begin < kRun ? s.walk.groups : begin + kRun;
       i32v sums[kMaxPlanes][kRun][kTokens][kCount];
-      for (uint32_t p = 0; p < w->planes; ++p)
-        fold_plane<kTokens, kCount>(s, p, begin, end, block.codes, sums[p / s.walk.part_planes]);
+      for (uint32_t part = 0; part < s.walk.parts; ++part)
+        add_part<kTokens, kCount>(s, part, begin, end, block.codes, sums[part]);
       for (uint32_t g = begin; g < end; ++g)
         for (uint32_t part = 0; part < s.walk.parts; ++part) {
           prefetch_scales(s, part, g);
