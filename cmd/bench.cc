@@ -1,6 +1,8 @@
 // tritstack bench: how fast a model runs here, as llama-bench tells it, with the machine's own
 // limits beside it. A model is a file, or random planes of the shape of a config.json.
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -141,6 +143,17 @@ class TemporaryFolder {
   std::string path_;
 };
 
+// A file that was just written lies in the page cache in small pages; what is read from the disk
+// lies there in pages of 2 MiB (Linux 6.18, ext4), and decodes a tenth faster.
+void leave_page_cache([[maybe_unused]] const std::string& path) {
+#ifdef POSIX_FADV_DONTNEED
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+  close(fd);
+#endif
+}
+
 Result<HfConfig> read_config(const std::string& path) {
   namespace fs = std::filesystem;
   std::error_code ignored;
@@ -205,6 +218,7 @@ int make_models(const BenchFlags& f, const TemporaryFolder& folder, BenchPlan* p
     };
     const Status written = write_random_model(path, model, show, interrupted());
     if (!written.ok()) return fail(written);
+    leave_page_cache(path);
     plan->models.push_back({path, counts});
   }
   return TRIT_OK;

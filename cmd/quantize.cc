@@ -11,6 +11,7 @@
 #include "cmd/common/error.h"
 #include "cmd/common/input.h"
 #include "cmd/common/interrupt.h"
+#include "cmd/common/memory_budget.h"
 #include "cmd/common/output.h"
 #include "cmd/common/progress.h"
 #include "runtime/default_threads.h"
@@ -220,15 +221,15 @@ int quantize_command(int argc, char** argv) {
   if (const auto end = parse_args(command_line(&flags), argc, argv)) return *end;
   if (const int code = check_dense(flags)) return code;
   if (const int code = check_calibrate(flags)) return code;
+  catch_interrupts();
   std::string text;
   if (flags.calibrate) {
     if (const int code = refuse_input(*flags.output, *flags.calibrate, "the text of --calibrate"))
       return code;
-    if (const int code = read_text(*flags.calibrate, UINT64_MAX, &text)) return code;
+    if (const int code = read_in_budget(*flags.calibrate, UINT64_MAX, {}, &text)) return code;
   }
   const QuantizeOptions options = quantize_options(flags);
   if (flags.verbose) announce(options);
-  catch_interrupts();
   Outcome outcome;
   const Status status = run(flags, options, text, &outcome);
   if (!status.ok()) return fail(status);

@@ -32,6 +32,7 @@ TRIT_INLINE f32v multiply_add(f32v a, f32v b, f32v c) {
 }
 
 #include "kernels/arm_trits.inl"
+constexpr uint32_t kQueriesAtOnce = 4;
 #include "kernels/f32_ops.inl"
 
 namespace {

@@ -77,7 +77,7 @@ __attribute__((noinline)) void score_blocks(const Queries& to, const uint8_t* ke
 }
 
 // Keys [0, n), at most kPositions: for kQueries at a time, what is left by fewer.
-template <typename T, uint32_t kQueries = 4>
+template <typename T, uint32_t kQueries = kQueriesAtOnce>
 void score_keys(Queries to, const uint8_t* keys, uint32_t n) {
   constexpr uint32_t kBlocks = kParts == 1 ? 4 : 4 / kQueries;
   for (; to.count >= kQueries; to.count -= kQueries, to.ahead = 0) {
@@ -157,7 +157,7 @@ void weigh_turn(const Turn<T>& turn, const float* scores, float* out) {
 }
 
 // All turns of one block of positions: kQueries at a time, what is left by fewer.
-template <typename T, uint32_t kQueries = 4>
+template <typename T, uint32_t kQueries = kQueriesAtOnce>
 void weigh_values(Turn<T> turn, uint32_t n_queries, const float* scores, float* out) {
   for (; n_queries >= kQueries; n_queries -= kQueries, turn.ahead = 0) {
     weigh_turn<T, kQueries>(turn, scores, out);

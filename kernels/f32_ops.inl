@@ -1,9 +1,10 @@
 // Everything of the kernel table that is float arithmetic: one source, included by each instruction
 // set's file inside its target region and namespace. The file says how wide a register is by the
-// type f32v, converts with load_f16, store_f16, load_bf16, load_i8, and has multiply_add(a, b, c),
-// a * b + c rounded once. The arithmetic here then has the same bits for every width, because sums
-// run over 16 fixed lanes (`Lanes`: one or more registers), or each lane is a sum of its own, and
-// all else is element by element. No libm: exp is our own.
+// type f32v, converts with load_f16, store_f16, load_bf16, load_i8, has multiply_add(a, b, c),
+// a * b + c rounded once, and kQueriesAtOnce, heads that attend together (1: less code). The
+// arithmetic here then has the same bits for every width, because sums run over 16 fixed lanes
+// (`Lanes`: one or more registers), or each lane is a sum of its own, and all else is element by
+// element. No libm: exp is our own.
 
 namespace {
 

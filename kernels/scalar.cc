@@ -48,6 +48,7 @@ static __attribute__((noinline)) f32v multiply_add(f32v a, f32v b, f32v c) {
   return __builtin_convertvector((f64v)((i64v)sum + (away & inexact & even)), f32v);
 }
 
+constexpr uint32_t kQueriesAtOnce = 1;
 #include "kernels/f32_ops.inl"
 
 // Codes of one vector of a part, [digit][64 bytes].

@@ -34,6 +34,7 @@ TRIT_INLINE f32v multiply_add(f32v a, f32v b, f32v c) {
   return _mm256_fmadd_ps(a, b, c);
 }
 
+constexpr uint32_t kQueriesAtOnce = 4;
 #include "kernels/f32_ops.inl"
 
 TRIT_INLINE words multiply_high(words a, uint16_t b) {

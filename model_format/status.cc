@@ -60,7 +60,7 @@ Status bad_field(Code code, std::string_view file, std::string_view field, std::
 }
 
 Status file_error(Code code, std::string_view file, std::string_view sentence) {
-  return Status(code, escaped(file).append(": ").append(sentence));
+  return Status(code, escaped(file.empty() ? "''" : file).append(": ").append(sentence));
 }
 
 Status io_error(std::string_view file, std::string_view verb, int error) {

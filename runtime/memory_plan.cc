@@ -19,10 +19,10 @@ namespace {
 constexpr uint64_t kProcessBytes = uint64_t{21} << 18;
 // What a process that opens a model has yet to touch: kernels, heap.
 constexpr uint64_t kProcessGrowth = uint64_t{1} << 19;
-// What a program keeps of a token in a conversation and needs while it makes ids of its text: eight
-// bytes of text, 34 each to tokenize them (text/bpe.h), and copies. Short contexts have room in
-// what the process takes.
-constexpr uint64_t kTokenTextBytes = 320;
+// What a program keeps of a token in a conversation and needs while it makes ids of its text: the
+// text, 34 bytes for each of its bytes to tokenize it (text/bpe.h), and copies. Short contexts have
+// room in what the process takes.
+constexpr uint64_t kTokenTextBytes = uint64_t{40} * kTextBytesPerToken;
 constexpr uint32_t kShortContext = 2048;
 
 uint64_t round_up(uint64_t bytes, uint64_t unit) {

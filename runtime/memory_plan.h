@@ -17,6 +17,10 @@ namespace trit {
 // Pages of a worker's stack, and of its part of the heap, that are touched.
 constexpr uint64_t kThreadBytes = 16 << 10;
 
+// Text that a program keeps of a conversation is planned for up to so many bytes for each token of
+// a long context.
+constexpr uint32_t kTextBytesPerToken = 8;
+
 // The most planes of each matrix that are used, of layer matrices and of embedding and head;
 // 0: all stored.
 struct PlaneCaps {

@@ -7,6 +7,7 @@
 #include "cmd/common/input.h"
 #include "cmd/common/size_text.h"
 #include "model_format/utf8.h"
+#include "runtime/memory_plan.h"
 
 namespace trit {
 
@@ -81,7 +82,7 @@ int set_aside(uint64_t bytes, trit_model* model, ModelFlags* flags) {
 }
 
 size_t longest_message(uint32_t context) {
-  return std::max<size_t>(size_t{context} * 8, kShortText);
+  return std::max<size_t>(size_t{context} * kTextBytesPerToken, kShortText);
 }
 
 int fail_in_budget(trit_status status, const ModelFlags& flags) {
