@@ -123,9 +123,12 @@ LineEnd LineEditor::read(std::string* line) {
   draft_.clear();
   recalled_ = history_.size();
   Step step = Step::kMore;
+  bool ahead = typed_.ready();  // typed before the terminal was raw: it made NUL of a Ctrl-D
   while (step == Step::kMore) {
     if (!typed_.ready()) show();  // a paste is shown once, not at every byte
-    const int byte = typed_.next();
+    int byte = typed_.next();
+    if (byte == 0 && ahead) byte = control('D');
+    ahead = false;
     step = byte >= 0       ? take(static_cast<unsigned char>(byte))
            : interrupted() ? Step::kInterrupt
                            : Step::kEnd;

@@ -209,6 +209,19 @@ TEST_CASE("a signal that is not Ctrl-C ends the chat during an answer too") {
   }
 }
 
+TEST_CASE("Ctrl-D typed during an answer leaves after it") {
+  Terminal terminal;
+  Process chat({tritstack_path(), "chat", "-m", kDemo, "--temp", "0", "-n", "50"},
+               terminal.options());
+  REQUIRE(terminal.shows("> "));
+  terminal.type("Tell me a story.\r");
+  REQUIRE(terminal.shows("\x1b[?2004l"));  // the terminal is as it was
+  terminal.type("\x04");
+  const ProcessResult result = chat.wait();
+  CHECK(result.exit_code == 0);
+  CHECK(result.out.size() > 100);
+}
+
 TEST_CASE("a paste of several lines is one message, newlines kept") {
   Terminal terminal;
   Process chat({tritstack_path(), "chat", "-m", kDemo, "--temp", "0", "-n", "8"},

@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdlib>
 
 extern char** environ;
@@ -85,7 +87,12 @@ int exit_code_of(int status) {
 }
 
 ProcessResult Process::wait() {
-  if (!ended_) ended_ = waitpid(pid_, &status_, 0) == pid_;
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point patience = Clock::now() + std::chrono::minutes(30);
+  for (useconds_t pause = 100; running(); pause = std::min<useconds_t>(2 * pause, 5000)) {
+    if (Clock::now() > patience) send(SIGKILL);
+    usleep(pause);
+  }
   ProcessResult result;
   if (pid_ > 0) result.exit_code = exit_code_of(status_);
   result.out = read_file(folder_.path("out"));

@@ -46,6 +46,7 @@ class Process {
   bool wait_for_error(const std::string& text) const { return wait_for("err", text); }
   bool running();
   std::string output() const { return read_file(folder_.path("out")); }  // so far
+  // At most half an hour: then it is killed.
   ProcessResult wait();
 
  private:
