@@ -66,11 +66,8 @@ constexpr uint32_t kTokensAtOnce = 4, kFewTokens = 2;
 
 namespace avx2 {
 using namespace ymm;
-#include "kernels/x86_maddubs.inl"
-#include "kernels/x86_strips.inl"
-
 #include "kernels/x86_folded_sums.inl"
-
+#include "kernels/x86_maddubs.inl"
 #include "kernels/x86_products.inl"
 }  // namespace avx2
 TRIT_TARGET_END
@@ -82,10 +79,7 @@ using namespace ymm;
 TRIT_INLINE Sum add_dot(Sum sum, u8v codes, i32v x) {
   return (Sum)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)codes, (__m256i)x);
 }
-#include "kernels/x86_strips.inl"
-
 #include "kernels/x86_plane_sums.inl"
-
 #include "kernels/x86_products.inl"
 }  // namespace avxvnni
 TRIT_TARGET_END

@@ -77,10 +77,22 @@ namespace avx512 {
 using namespace zmm;
 #include "kernels/x86_digits.inl"
 #include "kernels/x86_maddubs.inl"
-#include "kernels/x86_strips.inl"
 
+// Factors 1, 4 and, apart, 4:
+//   u0, u2, u3            4 u1            4 u4 (8 vectors fit even when bytes are malformed:
+//                                          4 * 3 * 128 * 2 * 8 = 24576)
+constexpr uint32_t kSums = 3, kMaxVectors = 8;
+constexpr uint32_t kSumOf[kTritsPerByte] = {0, 1, 0, 0, 2};
+
+TRIT_INLINE u8v operand(const Digits& d, uint32_t j) {
+  if (j == 2) return shifted(d.low, 4);
+  const uint8_t mask = j == 0 || j == 3 ? 3 : 12;
+  return (j < 2 ? d.low : d.high) & mask;
+}
+TRIT_INLINE i32v total(const Sum s[kSums]) {
+  return add_pairs(s[0]) + ((add_pairs(s[1]) + add_pairs(s[2])) >> 2);
+}
 #include "kernels/x86_plane_sums.inl"
-
 #include "kernels/x86_products.inl"
 }  // namespace avx512
 TRIT_TARGET_END
@@ -93,10 +105,7 @@ TRIT_INLINE i32v add_dot(i32v sum, u8v codes, i32v x) {
 }
 #include "kernels/x86_digits.inl"
 #include "kernels/x86_dpbusd.inl"
-#include "kernels/x86_strips.inl"
-
 #include "kernels/x86_plane_sums.inl"
-
 #include "kernels/x86_products.inl"
 }  // namespace avx512vnni
 TRIT_TARGET_END
@@ -152,10 +161,7 @@ TRIT_INLINE i32v total(const Sum s[kSums]) {
 TRIT_INLINE Sum add_dot(Sum sum, u8v codes, i32v x) {
   return (Sum)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)codes, (__m512i)x);
 }
-#include "kernels/x86_strips.inl"
-
 #include "kernels/x86_plane_sums.inl"
-
 #include "kernels/x86_products.inl"
 }  // namespace avx512vbmi
 TRIT_TARGET_END

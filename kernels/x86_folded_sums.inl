@@ -1,13 +1,14 @@
-// Sums of up to three planes at once, for vpmaddubsw, included after x86_strips.inl. The digits of
-// each plane come out of tables with their weight in the folded code (9, 3 or 1), so that five
-// additions fold a plane and each code is multiplied once: where the number of instructions is the
-// limit, that beats one plane after the other (x86_plane_sums.inl). The level supplies look_up (a
-// table of 16), minimum, multiply_pairs, add_pairs.
+// Sums of up to three planes at once, for vpmaddubsw on registers of 32 bytes, included before
+// x86_products.inl. The digits of each plane come out of tables with their weight in the folded
+// code (9, 3 or 1), so that five additions fold a plane and each code is multiplied once: where the
+// number of instructions is the limit, that beats one plane after the other (x86_plane_sums.inl).
+// The level supplies look_up (a table of 16), minimum, multiply_pairs, add_pairs.
 //
 //   a = n - table[n / 16]        0 to 41: less the largest multiple of 27 up to 16 (n / 16)
 //   lo = min(a, a - 27)          bytes wrap, so min keeps the one not negative
 //   r = min(lo, lo - 9, lo - 18)
 //   u0, u1 from r; u2 from lo - r = 9 u2; u3, u4 from n - lo = 27 (u3 + 3 u4), its low four bits
+#include "kernels/x86_strips.inl"
 
 struct FoldTables {
   alignas(16) uint8_t times27[16];
@@ -52,8 +53,9 @@ TRIT_INLINE u8v fold(const Indices (&plane)[kPlanes], uint32_t j) {
   return code;
 }
 
-// sums[g] = factor * sums[g] + codes . x of kPlanes planes from `plane` in the groups [begin, end).
-// A function of its own, so that all registers are for its sums and tables.
+// sums[g] = factor * sums[g] + codes . x of kPlanes planes from `plane` in the groups [begin, end);
+// factor 0: there are no sums yet. A function of its own, so that all registers are for its sums
+// and tables.
 template <uint32_t kPlanes, uint32_t kTokens, uint32_t kCount>
 static __attribute__((noinline)) void fold_planes(const Strip& s, uint32_t plane, uint32_t begin,
                                                   uint32_t end, int32_t factor,

@@ -1,8 +1,9 @@
-// Sums of one plane after the other, included after x86_strips.inl. The level supplies
+// Sums of one plane after the other, included before x86_products.inl. The level supplies
 //   Digits decode(vector)        a register of bytes, taken apart
 //   u8v operand(digits, j)       u_j times a factor, to be summed in sum kSumOf[j] of kSums
 //   i32v total(sums)             those sums with their factors divided out, for kMaxVectors vectors
 //   Sum add_dot(sum, codes, x)   sum + codes . x in each lane
+#include "kernels/x86_strips.inl"
 
 // sums[g] = 3 * sums[g] + u . x of one plane in the groups [begin, end); the first plane of a part
 // finds no sums yet. A function of its own, so that all registers are for its sums and tables.

@@ -1,7 +1,6 @@
-// trit_gemv and trit_gemm for one x86 level, included inside its region and namespace, after
-// x86_strips.inl. The level supplies, besides,
-//   add_part(...)                sums of a part of the planes, straight from their bytes:
-//                                x86_plane_sums.inl or x86_folded_sums.inl
+// trit_gemv and trit_gemm for one x86 level, included inside its region and namespace, after the
+// sums of planes straight from their bytes, add_part() of x86_plane_sums.inl or
+// x86_folded_sums.inl. The level supplies, besides,
 //   Digits decode(vector)        a register of bytes, taken apart
 //   u8v digit(digits, j)         codes u_j, one in each byte
 //   Sum add_dot(sum, codes, x)   sum + codes . x in each lane

@@ -22,7 +22,7 @@ constexpr uint64_t kProcessGrowth = uint64_t{1} << 19;
 // What a program keeps of a token in a conversation and needs while it makes ids of its text: the
 // text, 34 bytes for each of its bytes to tokenize it (text/bpe.h), and copies. Short contexts have
 // room in what the process takes.
-constexpr uint64_t kTokenTextBytes = uint64_t{40} * kTextBytesPerToken;
+constexpr uint64_t kTextMemoryPerToken = uint64_t{40} * kTextBytesPerToken;
 constexpr uint32_t kShortContext = 2048;
 
 uint64_t round_up(uint64_t bytes, uint64_t unit) {
@@ -108,7 +108,7 @@ MemoryUse session_use(const ModelReader& reader, const SessionShape& shape) {
   use.cache = cache.used();
   use.activations = round_up(arena.used(), page_bytes()) - use.cache;
   use.threads = (shape.threads - 1) * kThreadBytes;
-  use.process = (std::max(shape.context, kShortContext) - kShortContext) * kTokenTextBytes;
+  use.process = (std::max(shape.context, kShortContext) - kShortContext) * kTextMemoryPerToken;
   return use;
 }
 
